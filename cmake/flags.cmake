@@ -1,0 +1,34 @@
+# Warnings, hardening and sanitizers. Every hardening flag is probed: compilers differ in what they know.
+include(CheckCXXCompilerFlag)
+add_library(sluice_flags INTERFACE)
+target_compile_options(sluice_flags INTERFACE -Wall -Wextra -Wconversion -Werror -fno-strict-aliasing)
+# Boost and the compiler's own coroutine code set off false alarms of these at -O1 and above.
+target_compile_options(sluice_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-mismatched-new-delete>)
+
+target_compile_options(sluice_flags INTERFACE -fPIE)
+target_link_options(sluice_flags INTERFACE -pie)
+
+set(hardening -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fno-delete-null-pointer-checks
+    -fno-strict-overflow -ftrivial-auto-var-init=zero -fstrict-flex-arrays=3 -Wformat=2 -Wimplicit-fallthrough)
+foreach(flag IN LISTS hardening)
+  string(MAKE_C_IDENTIFIER "HAS${flag}" has)
+  check_cxx_compiler_flag("-Werror ${flag}" ${has})
+  if(${has})
+    target_compile_options(sluice_flags INTERFACE ${flag})
+  endif()
+endforeach()
+if(SLUICE_SANITIZE)
+  target_compile_options(sluice_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(sluice_flags INTERFACE -fsanitize=address,undefined)
+else()
+  target_compile_options(sluice_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  target_compile_definitions(sluice_flags INTERFACE _GLIBCXX_ASSERTIONS)
+endif()
+target_link_options(sluice_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed)
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # The precompiled header is part of what ccache compares; without these it would never hit.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+  target_compile_options(sluice_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+endif()

@@ -1,0 +1,33 @@
+#pragma once
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "core/clock.hpp"
+#include "core/connector.hpp"
+#include "core/events.hpp"
+#include "net/retry.hpp"
+
+namespace sluice {
+
+// What a connector is given to work with; all of it outlives the connector.
+struct ConnectorContext {
+  std::string source;  // its name in the file
+  asio::any_io_executor executor;
+  Clock& clock;
+  Events& events;
+  Rng& rng;
+  class HttpClient* http = nullptr;  // tests put a scripted one here; otherwise the connector makes its own
+};
+
+// One row per kind of source. Adding a connector is one file and one row here.
+struct ConnectorKind {
+  std::string_view type;                     // `type:` in sources
+  std::span<const Option> source_options;    // beside type
+  std::span<const Option> stream_options;    // beside the common ones
+  std::unique_ptr<Connector> (*make)(const Settings& source, const ConnectorContext& context);
+};
+
+std::span<const ConnectorKind> connector_kinds();
+
+}  // namespace sluice

@@ -1,0 +1,83 @@
+#include "core/batch.hpp"
+
+#include <algorithm>
+
+namespace sluice {
+
+void Batch::reserve(std::size_t rows, std::size_t text_bytes) {
+  cells_.reserve(rows * width_);
+  arena_.reserve(text_bytes);
+}
+
+std::span<Cell> Batch::add_row() {
+  cells_.resize(cells_.size() + width_);
+  return {cells_.data() + cells_.size() - width_, width_};
+}
+
+void Batch::drop_last_row() {
+  cells_.resize(cells_.size() - width_);
+  if (raw_.size() > rows()) raw_.resize(rows());
+}
+
+Cell Batch::add_text(std::string_view text) {
+  Cell cell;
+  cell.kind = Kind::text;
+  cell.size = static_cast<std::uint32_t>(text.size());
+  cell.offset = arena_.size();
+  arena_.append(text);
+  return cell;
+}
+
+char* Batch::grow_text(std::size_t size) {
+  uncommitted_ = arena_.size();
+  arena_.resize(uncommitted_ + size);
+  return arena_.data() + uncommitted_;
+}
+
+Cell Batch::commit_text(std::size_t used) {
+  arena_.resize(uncommitted_ + used);
+  Cell cell;
+  cell.kind = Kind::text;
+  cell.size = static_cast<std::uint32_t>(used);
+  cell.offset = uncommitted_;
+  return cell;
+}
+
+void Batch::set_raw(std::string_view json) {
+  raw_.resize(rows());
+  raw_.back() = {arena_.size(), static_cast<std::uint32_t>(json.size())};
+  arena_.append(json);
+}
+
+std::string_view Batch::raw(std::size_t row) const {
+  if (row >= raw_.size()) return {};
+  return {arena_.data() + raw_[row].first, raw_[row].second};
+}
+
+void Batch::reject(std::size_t i, Reject why) {
+  rejected_.resize(rows());
+  if (rejected_[i]) return;
+  rejected_[i] = true;
+  rejects.push_back(std::move(why));
+}
+
+void Batch::compact() {
+  if (rejected_.empty()) return;
+  rejected_.resize(rows());
+  raw_.resize(rows());
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < rows(); ++i) {
+    if (rejected_[i]) continue;
+    if (kept != i) {
+      std::copy_n(cells_.begin() + static_cast<std::ptrdiff_t>(i * width_), width_,
+                  cells_.begin() + static_cast<std::ptrdiff_t>(kept * width_));
+      raw_[kept] = raw_[i];
+    }
+    ++kept;
+  }
+  cells_.resize(kept * width_);
+  raw_.resize(kept);
+  rejected_.clear();
+}
+
+}  // namespace sluice

@@ -1,0 +1,71 @@
+#pragma once
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/cell.hpp"
+
+namespace sluice {
+
+// A row that did not fit. It is data: it is loaded into the quarantine with the slice it came from.
+struct Reject {
+  std::string key;     // the key as far as it could be read: JSON array of the key's values, empty when it could not
+  std::string reason;  // for a person: column, what was found, what was expected
+  std::string rule;    // stable, for grouping: "type", "required", "json", "cast"
+  std::string raw;     // the row as JSON
+};
+
+// Rows of one stream on their way to a sink: row-major cells and one arena that owns every text.
+class Batch {
+ public:
+  explicit Batch(std::size_t width) : width_(width) {}
+
+  std::size_t width() const { return width_; }
+  std::size_t rows() const { return width_ == 0 ? 0 : cells_.size() / width_; }
+  bool empty() const { return cells_.empty() && rejects.empty(); }
+  // Bytes held: cells, texts and raw rows.
+  std::size_t bytes() const { return cells_.size() * sizeof(Cell) + arena_.size(); }
+  void reserve(std::size_t rows, std::size_t text_bytes);
+
+  std::span<Cell> row(std::size_t i) { return {cells_.data() + i * width_, width_}; }
+  std::span<const Cell> row(std::size_t i) const { return {cells_.data() + i * width_, width_}; }
+  std::string_view text(const Cell& cell) const { return {arena_.data() + cell.offset, cell.size}; }
+
+  // A new row of NULLs; the span is good until the next add_row.
+  std::span<Cell> add_row();
+  // Takes the newest row back (it was rejected).
+  void drop_last_row();
+  // Puts a text into the arena.
+  Cell add_text(std::string_view text);
+  // Room for `size` bytes at the end of the arena, to be written in place; `commit_text` says how many were used.
+  char* grow_text(std::size_t size);
+  Cell commit_text(std::size_t used);
+
+  // The source's own JSON of the newest row: kept so that a later step can reject the row with it.
+  void set_raw(std::string_view json);
+  // Empty where the source has no JSON.
+  std::string_view raw(std::size_t row) const;
+
+  // Moves row `i` to the rejects. Rows keep their numbers until `compact` removes the rejected ones.
+  void reject(std::size_t i, Reject why);
+  void compact();
+
+  std::vector<Reject> rejects;
+  // How often text was repaired (bad UTF-8, U+0000 → U+FFFD).
+  std::int64_t repaired_texts = 0;
+  // Rows that a filter left out.
+  std::int64_t filtered = 0;
+
+ private:
+  std::size_t width_;
+  std::vector<Cell> cells_;
+  std::string arena_;
+  std::size_t uncommitted_ = 0;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> raw_;
+  std::vector<bool> rejected_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,46 @@
+#pragma once
+#include <cstdint>
+#include <type_traits>
+
+namespace sluice {
+
+// How a cell holds its value. Which logical type it is, the column says: decimal, json, timestamp-as-text … are `text`
+// here until somebody needs the number.
+//   int64      boolean (0 or 1), int64, date (days since 1970-01-01), time (µs since midnight), timestamp (µs since 1970 UTC)
+//   float64    float64
+//   text       decimal (canonical: [-]digits[.digits]), text, json, uuid (canonical), bytes (raw)
+enum class Kind : std::uint8_t { null, absent, int64, float64, text };
+
+// One value of a row: 16 bytes, no ownership. Text lies in the batch's arena.
+struct Cell {
+  Kind kind = Kind::null;
+  std::uint32_t size = 0;  // of the text
+  union {
+    std::int64_t integer = 0;
+    double real;
+    std::uint64_t offset;  // of the text in the batch's arena
+  };
+
+  static Cell of(std::int64_t v) {
+    Cell c;
+    c.kind = Kind::int64;
+    c.integer = v;
+    return c;
+  }
+  static Cell of(double v) {
+    Cell c;
+    c.kind = Kind::float64;
+    c.real = v;
+    return c;
+  }
+  static Cell absent() {
+    Cell c;
+    c.kind = Kind::absent;
+    return c;
+  }
+  // NULL and absent (the source did not mention it) are both stored as NULL.
+  bool is_null() const { return kind == Kind::null || kind == Kind::absent; }
+};
+static_assert(sizeof(Cell) == 16 && std::is_trivially_copyable_v<Cell>);
+
+}  // namespace sluice

@@ -1,0 +1,62 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/batch.hpp"
+#include "core/schema.hpp"
+#include "core/settings.hpp"
+#include "core/slice.hpp"
+#include "core/task.hpp"
+
+namespace sluice {
+
+// Whose turn it is at a rate limit: backfills never take the share that is reserved for scheduled runs.
+enum class Priority { scheduled, backfill };
+
+// Where a connector pushes what it read. Awaiting `emit` is paging, back-pressure and cancellation in one.
+class Output {
+ public:
+  virtual ~Output() = default;
+  virtual task<void> emit(Batch batch) = 0;
+  // The slice could be had only without these columns: they keep their old values and the ledger says `complete = false`.
+  virtual void without_columns(const std::vector<std::string>& names, const std::string& why) = 0;
+  virtual Priority priority() const = 0;
+};
+
+// Something worth telling the user of `check`.
+struct Finding {
+  enum class Level { ok, warning, error } level = Level::ok;
+  std::string message;
+  Finding(Level l, std::string m) : level(l), message(std::move(m)) {}
+};
+
+// One source. Nearly a function: (stream, slice) → batches. It keeps no cursor, schedule, metric or log of its own, and
+// does not retry: `Api` repeats requests, the lane repeats slices. Asking differently (a smaller page, half a window,
+// fewer fields) is its own business, inside one slice.
+class Connector {
+ public:
+  virtual ~Connector() = default;
+
+  // The streams as they are without options, in a sensible order of loading. No I/O.
+  virtual std::vector<StreamSpec> catalogue() const = 0;
+  // The stream `from` (a name of the catalogue) shaped by a stream's options; checks what the option table cannot, and
+  // adds a message per fault to `faults`.
+  virtual StreamSpec configure(const std::string& from, const Settings& options, Faults& faults) const = 0;
+  // Accounts, customers, events … of the stream. A stream without partitions has one with an empty id.
+  virtual task<std::vector<Partition>> partitions(const StreamSpec& stream) = 0;
+  // Cursor::value: up to which value it is safe to read now, to be stored as the next `done_to`.
+  virtual task<std::string> horizon(const StreamSpec& stream, const Partition& partition) = 0;
+  // All rows of the slice, as batches of `stream.columns` in their order.
+  virtual task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) = 0;
+  // Rows of a reply that was saved in a file, for `preview --input` and for replaying the quarantine.
+  virtual Batch parse(const StreamSpec& stream, std::string_view reply) const = 0;
+  // The first day that the source still has, for Cursor::date.
+  virtual std::optional<Day> earliest(const StreamSpec&, const Partition&) const { return {}; }
+  // Requests that reading `slices` slices would take, for `plan`; nothing where it cannot be told.
+  virtual std::optional<std::int64_t> estimated_requests(const StreamSpec&, std::int64_t /*slices*/) const { return {}; }
+  // Credentials, permissions, clock skew, versions: what `check --connect` reports.
+  virtual task<std::vector<Finding>> check() = 0;
+};
+
+}  // namespace sluice

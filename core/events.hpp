@@ -1,0 +1,129 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "core/sink.hpp"
+#include "core/time.hpp"
+
+// What happens in sluice, said once: the daemon turns each event into its log line, its metrics and its server-sent
+// event. Nothing else logs or counts.
+
+namespace sluice {
+
+enum class Level { debug, info, warning, error };
+
+// One HTTP exchange with a source ended. `code` is the HTTP status as text, or "timeout", "connect", "tls", "reset".
+struct RequestDone {
+  std::string source, code;
+  Duration took{};
+  std::int64_t received_bytes = 0;
+};
+struct RequestRetried {
+  std::string source, reason;  // reason: "throttled", "server_error", "timeout", "connection", "bad_answer", "token"
+  std::string message;
+  Duration wait{};
+};
+// The state of one bucket of a source's rate limit after something moved it.
+struct BucketState {
+  std::string source, bucket;
+  double tokens = 0;
+  std::optional<double> upstream_utilization;  // 0…1 and above, as the API's headers say
+};
+struct BucketWaited {
+  std::string source, bucket;
+  Duration waited{};
+};
+struct Throttled {
+  std::string source, bucket, message;
+  Duration pause{};
+};
+// The API told us that our version is going away, or answered with another.
+struct VersionWarning {
+  std::string source, message;
+};
+
+struct RunStarted {
+  std::string run, pipeline, trigger;  // trigger: schedule, manual, backfill, dependency
+  Instant planned, started;
+};
+enum class Outcome { succeeded, partial, failed, cancelled };
+std::string_view to_string(Outcome outcome);
+struct RunEnded {
+  std::string run, pipeline, trigger;
+  Outcome outcome = Outcome::succeeded;
+  std::string message;  // why, for anything but succeeded
+  Duration took{};
+  Counts counts;
+  std::int64_t slices_published = 0, slices_failed = 0;
+};
+struct SliceStarted {
+  std::string run, pipeline, stream, slice;
+};
+struct SliceProgress {
+  std::string run, pipeline, stream, slice;
+  std::int64_t rows = 0;
+};
+enum class SliceOutcome { published, failed, superseded };
+std::string_view to_string(SliceOutcome outcome);
+struct SliceEnded {
+  std::string run, pipeline, stream, slice;
+  SliceOutcome outcome = SliceOutcome::published;
+  std::string message;
+  Counts counts;
+  Duration took{};
+};
+// How many slices a run has to do, once it is known.
+struct RunPlanned {
+  std::string run, pipeline;
+  std::int64_t slices = 0;
+};
+struct WatermarkMoved {
+  std::string pipeline, stream;
+  Instant watermark;
+};
+struct QuarantineSize {
+  std::string pipeline, stream;
+  std::int64_t rows = 0;
+};
+struct SchemaChanged {
+  std::string pipeline, stream, column, action;  // action: column_added, widened, refused, unknown_field
+  std::string message;
+};
+struct TransactionDone {
+  std::string sink, outcome;  // outcome: committed, rolled_back, unknown
+  Duration took{};
+};
+struct SinkState {
+  std::string sink;
+  bool up = true;
+  std::string message;
+};
+struct FireMissed {
+  std::string pipeline, reason;  // reason: down, paused, overlap, deadline
+  Instant planned;
+};
+// Anything that a person should read and no metric counts.
+struct Notice {
+  Level level = Level::info;
+  std::string pipeline, stream;  // empty where it is about the whole
+  std::string message;
+};
+
+using Event = std::variant<RequestDone, RequestRetried, BucketState, BucketWaited, Throttled, VersionWarning, RunStarted,
+                           RunEnded, RunPlanned, SliceStarted, SliceProgress, SliceEnded, WatermarkMoved, QuarantineSize,
+                           SchemaChanged, TransactionDone, SinkState, FireMissed, Notice>;
+
+class Events {
+ public:
+  virtual ~Events() = default;
+  virtual void emit(const Event& event) = 0;
+};
+
+// Hears everything and says nothing.
+class NoEvents final : public Events {
+ public:
+  void emit(const Event&) override {}
+};
+
+}  // namespace sluice

@@ -1,0 +1,23 @@
+#include "core/sink.hpp"
+
+namespace sluice {
+
+const TableColumn* Table::find(std::string_view column) const {
+  for (const auto& c : columns)
+    if (c.name == column) return &c;
+  return nullptr;
+}
+
+Counts& Counts::operator+=(const Counts& other) {
+  read += other.read;
+  inserted += other.inserted;
+  updated += other.updated;
+  unchanged += other.unchanged;
+  duplicate += other.duplicate;
+  quarantined += other.quarantined;
+  filtered += other.filtered;
+  deleted += other.deleted;
+  return *this;
+}
+
+}  // namespace sluice

@@ -1,0 +1,125 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/batch.hpp"
+#include "core/connector.hpp"
+#include "core/schema.hpp"
+#include "core/slice.hpp"
+#include "core/task.hpp"
+
+namespace sluice {
+
+struct TableColumn {
+  std::string name;
+  DataType type;
+  std::size_t source;  // its place in the batch's rows
+  std::string comment;
+  TableColumn(std::string n, DataType t, std::size_t s, std::string c = {})
+      : name(std::move(n)), type(t), source(s), comment(std::move(c)) {}
+};
+
+enum class NewFields { add, keep_in_extra, ignore, fail };
+enum class TypeChanges { widen, fail };
+
+// "month(date_start)"
+struct PartitionBy {
+  enum class Unit { day, month, year } unit = Unit::month;
+  std::string column;
+};
+
+// Where a stream's rows go: what the transform made of the stream, and what `load:` says of the table.
+struct Table {
+  std::string name;                        // without the sink's schema
+  std::vector<TableColumn> columns;        // sluice's own three are the sink's business
+  std::vector<std::string> key;            // columns of the primary key, in order; none for append
+  std::string partition_column;            // holds the slice's partition; empty: none
+  std::string cursor_column;               // date windows: the day; value: decides which of two rows is the newer
+  Cursor cursor = Cursor::none;
+  LoadMode mode = LoadMode::merge;
+  TypeChanges type_changes = TypeChanges::widen;
+  std::optional<PartitionBy> partition_by;
+  std::vector<std::vector<std::string>> indexes;
+  std::string comment;
+
+  const TableColumn* find(std::string_view column) const;
+};
+
+// What happened to a slice's rows. read = inserted + updated + unchanged + duplicate + quarantined + filtered.
+struct Counts {
+  std::int64_t read = 0, inserted = 0, updated = 0, unchanged = 0, duplicate = 0, quarantined = 0, filtered = 0;
+  std::int64_t deleted = 0;
+  Counts& operator+=(const Counts& other);
+  bool balanced() const { return read == inserted + updated + unchanged + duplicate + quarantined + filtered; }
+};
+
+// What the sink writes down beside the rows.
+struct Publication {
+  std::int64_t expected_version = 0;      // of the lane's progress, as read
+  std::optional<std::string> done_to;     // the lane's new progress; nothing: it stays where it is (the version moves on)
+  std::int64_t read = 0;                  // rows the source gave, rejects included
+  std::int64_t filtered = 0;
+  bool complete = true;
+  bool believe_empty = false;             // an empty answer was asked for twice: delete what the window holds
+};
+
+struct Published {
+  enum class Outcome {
+    published,
+    superseded,     // a later read of the same window is in the table already; only this slice's progress was written
+    confirm_empty   // no rows came for a window that has some: nothing was written; ask the source once more
+  } outcome = Outcome::published;
+  Counts counts;
+  std::int64_t version = 0;               // of the lane's progress now
+};
+
+// One slice on its way into a table. Destroyed without publish, nothing happened.
+class Load {
+ public:
+  virtual ~Load() = default;
+  // Puts the batch's rows and rejects where no reader sees them.
+  virtual task<void> stage(Batch& batch) = 0;
+  // Columns (of the table) that this slice does not have: existing rows keep their values.
+  virtual void without_columns(const std::vector<std::string>& names) = 0;
+  // Rows, rejected rows, ledger and progress in one transaction. Throws Error: `retry` when the slice may be read and
+  // published again, `give_up` when another process took the lane over or the rows contradict the key.
+  // A COMMIT whose reply was lost is resolved here.
+  virtual task<Published> publish(const Publication& publication) = 0;
+};
+
+struct QuarantinedRow {
+  std::string id, slice, key, reason, rule, raw, run, first_seen, last_seen;
+};
+
+// A warehouse database. All its connections are made, pooled and renewed inside.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+
+  // The DDL that `prepare` would run, statement by statement; nothing is touched.
+  virtual task<std::vector<std::string>> plan(const Table& table) = 0;
+  // Makes the table and the bookkeeping, adds columns, widens types; never narrows or drops. Says what it did:
+  // column name → "column_added" | "widened" | "refused". A changed key is an Error with the advice to name a new table.
+  virtual task<std::map<std::string, std::string>> prepare(const Table& table) = 0;
+
+  virtual task<Progress> progress(const LaneId& lane) = 0;
+  // Every lane of the pipeline that the sink knows of, with its progress.
+  virtual task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& pipeline) = 0;
+  // `read_started` orders reads of the same window: the later one wins.
+  virtual task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice,
+                                           const std::string& run, Instant read_started) = 0;
+
+  virtual task<std::int64_t> count_quarantined(const std::string& pipeline, const std::string& stream) = 0;
+  virtual task<std::vector<QuarantinedRow>> quarantined(const std::string& pipeline, const std::string& stream,
+                                                        std::size_t limit) = 0;
+
+  // Reachable, privileges, versions: what `check --connect` reports.
+  virtual task<std::vector<Finding>> check() = 0;
+  // Closes its connections, waiting for nothing.
+  virtual task<void> close() = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,159 @@
+#include "core/task.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <thread>
+
+#include "core/error.hpp"
+#include "core/worker.hpp"
+#include "tests/support/world.hpp"
+
+using namespace sluice;
+using namespace std::chrono_literals;
+using test::World;
+
+namespace {
+
+task<void> sleep_then_note(Clock& clock, Duration d, std::vector<std::string>& log, std::string what) {
+  try {
+    co_await clock.sleep_for(d);
+  } catch (...) {
+    log.push_back(what + " cancelled");
+    throw;
+  }
+  log.push_back(what);
+}
+
+task<void> fail_after(Clock& clock, Duration d) {
+  co_await clock.sleep_for(d);
+  throw Error(Remedy::give_up, "broken");
+}
+
+}  // namespace
+
+TEST_CASE("a group joins all its children in virtual time") {
+  World world;
+  std::vector<std::string> log;
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    group.spawn(sleep_then_note(world.clock(), 2h, log, "slow"));
+    group.spawn(sleep_then_note(world.clock(), 1s, log, "quick"));
+    co_await group.join();
+  };
+  world.run(body());
+  CHECK(log == std::vector<std::string>{"quick", "slow"});
+  CHECK(world.clock().uptime() == 2h);
+}
+
+TEST_CASE("a failing child cancels the others and join throws its failure") {
+  World world;
+  std::vector<std::string> log;
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    group.spawn(sleep_then_note(world.clock(), 2h, log, "slow"));
+    group.spawn(fail_after(world.clock(), 1s));
+    co_await group.join();
+  };
+  CHECK_THROWS_WITH(world.run(body()), "broken");
+  CHECK(log == std::vector<std::string>{"slow cancelled"});
+}
+
+TEST_CASE("cancelling the joining task cancels the children and waits for them") {
+  World world;
+  std::vector<std::string> log;
+  const auto group_task = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    group.spawn(sleep_then_note(world.clock(), 2h, log, "child"));
+    co_await group.join();
+    log.push_back("not reached");
+  };
+  const bool in_time = world.run(with_timeout(world.clock(), 1min, group_task()));
+  CHECK_FALSE(in_time);
+  CHECK(log == std::vector<std::string>{"child cancelled"});
+}
+
+TEST_CASE("a child spawned into a cancelled group is cancelled at its first wait") {
+  World world;
+  std::vector<std::string> log;
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    group.cancel();
+    group.spawn(sleep_then_note(world.clock(), 2h, log, "child"));
+    co_await group.join();
+  };
+  world.run(body());
+  CHECK(log.size() <= 1);
+  CHECK(world.clock().uptime() == 0s);
+}
+
+TEST_CASE("with_timeout gives the result in time and nothing after it") {
+  World world;
+  const auto answer = [&](Duration d) -> task<int> {
+    co_await world.clock().sleep_for(d);
+    co_return 42;
+  };
+  CHECK(world.run(with_timeout(world.clock(), 1min, answer(1s))) == 42);
+  CHECK(world.run(with_timeout(world.clock(), 1min, answer(2min))) == std::nullopt);
+}
+
+TEST_CASE("with_timeout passes on the operation's failure") {
+  World world;
+  CHECK_THROWS_WITH(world.run(with_timeout(world.clock(), 1min, fail_after(world.clock(), 1s))), "broken");
+}
+
+TEST_CASE("a shielded operation finishes although its parent is cancelled, and the cancellation is felt after it") {
+  World world;
+  std::vector<std::string> log;
+  const auto body = [&]() -> task<void> {
+    co_await shield(sleep_then_note(world.clock(), 1h, log, "finished"));
+    log.push_back("not reached");
+  };
+  const bool in_time = world.run(with_timeout(world.clock(), 1s, body()));
+  CHECK_FALSE(in_time);
+  CHECK(log == std::vector<std::string>{"finished"});
+}
+
+TEST_CASE("a semaphore serves in order and grants an oversized request when it is free") {
+  World world;
+  std::vector<int> order;
+  Semaphore semaphore(world.executor(), 2);
+  const auto use = [&](int id, std::int64_t count) -> task<void> {
+    auto permit = co_await semaphore.acquire(count);
+    order.push_back(id);
+    co_await world.clock().sleep_for(1s);
+  };
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    group.spawn(use(1, 1));
+    group.spawn(use(2, 5));
+    group.spawn(use(3, 1));
+    co_await group.join();
+  };
+  world.run(body());
+  CHECK(order == std::vector<int>{1, 2, 3});
+  CHECK(world.clock().uptime() == 3s);
+  CHECK(semaphore.available() == 2);
+}
+
+TEST_CASE("a cancelled waiter leaves the semaphore's queue") {
+  World world;
+  Semaphore semaphore(world.executor(), 1);
+  const auto body = [&]() -> task<void> {
+    auto held = co_await semaphore.acquire();
+    const auto waiting = co_await with_timeout(world.clock(), 1s, semaphore.acquire());
+    CHECK_FALSE(waiting.has_value());
+    held.release();
+    const auto again = co_await semaphore.acquire();
+    CHECK(semaphore.available() == 0);
+  };
+  world.run(body());
+  CHECK(semaphore.available() == 1);
+}
+
+TEST_CASE("a worker runs a call off the loop and brings back its result or its exception") {
+  World world;
+  Worker worker;
+  const auto loop_thread = std::this_thread::get_id();
+  CHECK(world.run(worker.run([] { return std::this_thread::get_id(); })) != loop_thread);
+  CHECK_THROWS_WITH(world.run(worker.run([] { throw Error(Remedy::retry, "disk"); })), "disk");
+}
