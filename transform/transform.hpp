@@ -1,0 +1,42 @@
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/batch.hpp"
+#include "core/schema.hpp"
+#include "core/sink.hpp"
+
+namespace sluice {
+
+// One step of a stream's `transform:`, as written; steps apply in their order.
+struct TransformStep {
+  enum class Action { select, rename, cast, drop } action = Action::select;
+  std::vector<std::string> columns;                                 // select, drop
+  std::vector<std::pair<std::string, std::string>> pairs;           // rename: from → to; cast: column → type
+  Where where;
+};
+
+// What happens to a stream's rows between source and sink. Columns are chosen and named by where the table's columns
+// point (nothing is moved); only casts touch cells.
+class Transform {
+ public:
+  // Works out the columns, the key and the window columns that the steps leave, into `table` (its name, mode, indexes
+  // and so on are set by the caller). Faults: unknown columns, two columns of one name, a cast that cannot be, a key or
+  // window column that is dropped.
+  static Transform make(const StreamSpec& stream, const std::vector<TransformStep>& steps, Table& table, Faults& faults);
+
+  // In place. Rows whose value does not fit its cast are moved to the rejects.
+  void apply(Batch& batch) const;
+
+ private:
+  struct Cast {
+    std::size_t column;  // in the batch
+    std::string name;    // as the user calls it
+    DataType from, to;
+  };
+  std::vector<Cast> casts_;
+  std::vector<std::size_t> key_;  // places in the batch, for naming rejected rows
+};
+
+}  // namespace sluice
