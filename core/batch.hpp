@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "core/cell.hpp"
+#include "core/schema.hpp"
 
 namespace sluice {
 
@@ -54,6 +56,8 @@ class Batch {
   void compact();
 
   std::vector<Reject> rejects;
+  // Fields that the stream does not declare, with the type that their values suggest: name → type.
+  std::map<std::string, DataType> unknown_fields;
   // How often text was repaired (bad UTF-8, U+0000 → U+FFFD).
   std::int64_t repaired_texts = 0;
   // Rows that a filter left out.

@@ -49,6 +49,11 @@ enum class Cursor {
 
 enum class LoadMode { merge, append, replace };
 
+// What becomes of fields that the source gives and the stream does not declare.
+enum class NewFields { add, keep_in_extra, ignore, fail };
+// The column that keep_in_extra fills: a JSON object of the undeclared fields, NULL where there are none.
+inline constexpr std::string_view extra_column = "_sluice_extra";
+
 // What sluice knows of one stream before it reads it: the connector's catalogue entry, shaped by the stream's options.
 struct StreamSpec {
   std::string name;
@@ -62,7 +67,8 @@ struct StreamSpec {
   int slice_days = 1;                     // date: days in one slice
   Duration settle{};                      // value: how far the horizon stays behind the start of the read
   std::string comment;
-  Settings options;                       // the stream's own options, as the connector's table declares them
+  NewFields new_fields = NewFields::ignore;  // keep_in_extra: the last column is `extra_column`, with an empty path
+  Settings options;  // the stream's own options, as the connector's table declares them
 };
 
 }  // namespace sluice

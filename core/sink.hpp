@@ -22,7 +22,6 @@ struct TableColumn {
       : name(std::move(n)), type(t), source(s), comment(std::move(c)) {}
 };
 
-enum class NewFields { add, keep_in_extra, ignore, fail };
 enum class TypeChanges { widen, fail };
 
 // "month(date_start)"

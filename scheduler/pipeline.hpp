@@ -17,7 +17,6 @@ struct StreamPlan {
   StreamSpec spec;                      // shaped by the connector from the stream's options
   Transform transform;
   Table table;
-  NewFields new_fields = NewFields::ignore;
   std::optional<Duration> lookback;     // window.lookback, else the spec's
   std::optional<Day> start;             // window.start
   int slice_days = 1;                   // window.slice, else the spec's
