@@ -1,0 +1,86 @@
+#include "sinks/publish_rules.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "core/error.hpp"
+
+using namespace sluice;
+
+namespace {
+
+Slice march(int from, int to) {
+  return Slice::days(Partition("act_1"), Day(2026, 3, from), Day(2026, 3, to));
+}
+const LaneId lane("ads", "insights", "act_1", "live");
+
+std::vector<Reject> rejects(std::size_t count) {
+  std::vector<Reject> made;
+  for (std::size_t i = 0; i < count; ++i)
+    made.push_back(Reject{"", i % 3 ? "spend is text" : "id is missing", "type", "{}"});
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("a later read of the same or a wider window supersedes; of a part of it, asks for another read") {
+  using Windows = std::vector<std::string>;
+  CHECK(overtaken(march(1, 2), Windows{}) == Overtaken::no);
+  CHECK(overtaken(march(1, 2), Windows{"2026-03-01"}) == Overtaken::wholly);
+  CHECK(overtaken(march(2, 4), Windows{"2026-03-01..2026-03-07"}) == Overtaken::wholly);
+  CHECK(overtaken(march(1, 8), Windows{"2026-03-02"}) == Overtaken::partly);
+  CHECK(overtaken(march(1, 3), Windows{"2026-03-03", "2026-02-28"}) == Overtaken::no);
+  CHECK(overtaken(Slice::whole(Partition("")), Windows{"all"}) == Overtaken::wholly);
+  CHECK(overtaken(Slice::values(Partition(""), "1", "2"), Windows{"(2, 3]"}) == Overtaken::no);
+}
+
+TEST_CASE("the same rejected row keeps its id, equal rows of one slice differ") {
+  const Reject bad{"[\"1\"]", "spend", "type", "{\"spend\":\"x\"}"};
+  const std::vector<Reject> twice{bad, bad};
+  const auto ids = quarantine_ids(lane, march(1, 2), twice);
+  CHECK(ids == quarantine_ids(lane, march(1, 2), twice));
+  CHECK(ids[0] != ids[1]);
+  CHECK(ids[0] != quarantine_id(lane, march(2, 3), bad, 0));
+  CHECK(ids[0].size() == 32);
+}
+
+TEST_CASE("a rejected row's key is readable only when every part is there") {
+  CHECK(readable_key(Reject{"[\"act_1\", 5, true]", "", "", ""}, 3) == std::vector<std::string>{"act_1", "5", "true"});
+  for (const auto* bad : {"", "[]", "[1]", "[1,null]", "[1,{}]", "not json"})
+    CHECK(readable_key(Reject{bad, "", "", ""}, 2).empty());
+  const std::vector<std::string> parts{"a\"b", "\xff"};
+  CHECK(readable_key(Reject{key_json(parts), "", "", ""}, 2) == std::vector<std::string>{"a\"b", "\xef\xbf\xbd"});
+}
+
+TEST_CASE("a slice fails with more than ten rejected rows that are more than a tenth of it, naming the usual reason") {
+  Table table;
+  table.name = "insights";
+  CHECK_NOTHROW(check_reject_share(table, march(1, 2), 10, rejects(10)));
+  CHECK_NOTHROW(check_reject_share(table, march(1, 2), 110, rejects(11)));
+  CHECK_THROWS_WITH(check_reject_share(table, march(1, 2), 109, rejects(11)),
+                    Catch::Contains("11 of 109") && Catch::Contains("(7 times): spend is text"));
+}
+
+TEST_CASE("counts that do not add up fail the slice") {
+  Table table;
+  Counts counts;
+  counts.read = 6;
+  counts.inserted = counts.updated = counts.unchanged = counts.duplicate = counts.quarantined = counts.filtered = 1;
+  CHECK_NOTHROW(check_balance(table, march(1, 2), counts));
+  counts.read = 7;
+  CHECK_THROWS_AS(check_balance(table, march(1, 2), counts), Error);
+  counts.read = 5;
+  counts.unchanged = -1;
+  counts.inserted = 2;
+  CHECK_THROWS_AS(check_balance(table, march(1, 2), counts), Error);
+}
+
+TEST_CASE("rows are deleted for being absent only from complete windows and replaced tables") {
+  Table table;
+  table.cursor = Cursor::value;
+  CHECK_FALSE(deletes_missing(table));
+  table.cursor = Cursor::date;
+  CHECK(deletes_missing(table));
+  table.cursor = Cursor::none;
+  table.mode = LoadMode::replace;
+  CHECK(deletes_missing(table));
+}
