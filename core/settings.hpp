@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,6 +65,7 @@ struct Fault {
 };
 // All that is wrong with a file, to be shown at once.
 using Faults = std::vector<Fault>;
+std::string to_string(const Fault& fault);  // "sluice.yaml:12:5: message"
 
 // A reference to a text that stands elsewhere, or the text itself.
 class TextRef {
@@ -76,8 +78,12 @@ class TextRef {
   bool literal() const { return from_ == From::literal; }
   // "env FACEBOOK_TOKEN"; never the text of a literal.
   std::string describe() const;
+  // Something that does not stop it from resolving and still is worth a warning: a file that everybody may read.
+  std::optional<std::string> doubt() const;
+  bool operator==(const TextRef&) const = default;
 
  private:
+  std::string path() const;  // of file and credential
   From from_ = From::literal;
   std::string name_;
 };
@@ -91,11 +97,13 @@ struct DurationRange {
 
 // A mapping of the file that has been checked against its table: every key is known and of its declared type. Values are
 // copied out by name; asking for a name that the table does not declare, or for another type, is a programming error
-// (std::logic_error). An option that was not given has its fallback; one without fallback is absent.
+// (std::logic_error). An option that was not given has its fallback; one without fallback is absent: an error for a
+// scalar, an empty one for lists and maps, and for a table the table of its options' fallbacks.
 class Settings {
  public:
   Settings() = default;
 
+  // It was given or has a fallback; for a table: it was given.
   bool has(std::string_view name) const;
   std::string text(std::string_view name) const;         // resolves references: throws Error(give_up)
   TextRef reference(std::string_view name) const;        // of a text or secret, unresolved
@@ -130,7 +138,9 @@ class Settings {
   const Node* node() const { return node_.get(); }
 
  private:
-  const Node* find(std::string_view name, Value expected) const;
+  const Option& declared(std::string_view name, std::initializer_list<Value> expected) const;
+  const Node* find(std::string_view name, std::initializer_list<Value> expected) const;
+  const Node& get(std::string_view name, std::initializer_list<Value> expected) const;
   std::shared_ptr<const Node> node_;
 };
 
@@ -144,7 +154,18 @@ struct Settings::Node {
   std::vector<std::shared_ptr<const Node>> items;                      // lists
   std::vector<std::pair<std::string, std::shared_ptr<const Node>>> members;  // mappings, in the file's order
   std::span<const Option> options;                                     // of a table: what it may hold
+  std::shared_ptr<const std::vector<Option>> owned_options;            // what `options` views, where no static table does
 };
+
+// What a value of this kind looks like: "a duration like 30s or 5m".
+std::string_view describe(Value kind);
+
+// "10/s" "600/m" "5000/h" "100000/d"
+std::optional<Rate> parse_rate(std::string_view text);
+// "75%" → 0.75
+std::optional<double> parse_percent(std::string_view text);
+// "1s..5m"
+std::optional<DurationRange> parse_range(std::string_view text);
 
 // What is wrong with `text` as a `kind` of scalar ("expected a duration like 30s or 5m"); nothing when it is right.
 std::optional<std::string> scalar_fault(Value kind, std::string_view text, std::span<const std::string_view> choices);
