@@ -1,11 +1,10 @@
 #include "db/sqlite.hpp"
 
-#include <catch2/catch.hpp>
-
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -33,7 +32,8 @@ Error error_of(F call) {
 }
 
 std::string numbers(int count) {
-  return "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT " + std::to_string(count) + ") ";
+  return "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT " + std::to_string(count) +
+         ") ";
 }
 
 }  // namespace

@@ -1,0 +1,93 @@
+#include "daemon/lock.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+
+#include "core/error.hpp"
+#include "core/time.hpp"
+
+namespace sluice {
+namespace {
+
+[[noreturn]] void fail(const std::string& path, const std::string& doing, int error) {
+  throw Error(Remedy::give_up, fmt::format("the lock {} cannot be {}: {}; sluice's user must be able to write there",
+                                           path, doing, std::generic_category().message(error)));
+}
+
+// Pipelines are named by people: whatever is no plain letter becomes %XX.
+std::string file_name(const std::string& pipeline) {
+  std::string name;
+  for (const char c : pipeline) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (byte < 128 && std::isalnum(byte)) || c == '_' || c == '-';
+    name += plain ? std::string(1, c) : fmt::format("%{:02x}", byte);
+  }
+  return name + ".lock";
+}
+
+std::string describe_self(const std::string& who) {
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  return fmt::format("{}, pid {} on {}, since {}", who, getpid(), host.data(), format_instant(now));
+}
+
+std::string read_holder(int file) {
+  std::array<char, 512> text{};
+  const auto size = pread(file, text.data(), text.size(), 0);
+  // Between the lock and its line there is a moment.
+  return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : "another process";
+}
+
+}  // namespace
+
+PipelineLock& PipelineLock::operator=(PipelineLock&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  file_ = std::exchange(other.file_, -1);
+  return *this;
+}
+
+// The file stays: were it removed, two processes could hold locks on two files of one name.
+void PipelineLock::release() {
+  if (file_ < 0) return;
+  if (ftruncate(file_, 0) != 0) errno = 0;
+  close(std::exchange(file_, -1));
+}
+
+std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std::string& pipeline,
+                                              const std::string& who, std::string& holder) {
+  std::error_code failure;
+  if (!std::filesystem::exists(dir)) {
+    std::filesystem::create_directories(std::filesystem::path(dir).parent_path(), failure);
+    if (mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) fail(dir, "made", errno);
+  }
+  const auto path = dir + "/" + file_name(pipeline);
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (file < 0) fail(path, "opened", errno);
+  if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    if (error == EWOULDBLOCK) holder = read_holder(file);
+    close(file);
+    if (error != EWOULDBLOCK) fail(path, "taken", error);
+    return {};
+  }
+  PipelineLock lock(file);
+  const auto self = describe_self(who);
+  if (ftruncate(file, 0) != 0 || pwrite(file, self.data(), self.size(), 0) < 0) fail(path, "written", errno);
+  return lock;
+}
+
+std::string lock_folder(const std::string& state_path) {
+  return (std::filesystem::path(state_path).parent_path() / "locks").string();
+}
+
+}  // namespace sluice

@@ -1,0 +1,31 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace sluice {
+
+// Held by the one process on this machine that runs a pipeline. The kernel takes it back when the process ends, however
+// it ends.
+class PipelineLock {
+ public:
+  explicit PipelineLock(int file) : file_(file) {}
+  PipelineLock(PipelineLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+  PipelineLock& operator=(PipelineLock&& other) noexcept;
+  ~PipelineLock() { release(); }
+  void release();
+
+ private:
+  int file_;
+};
+
+// The lock of `pipeline` in the folder `dir` (made where it is missing), or nothing, and in `holder` who has it:
+// "sluice serve, pid 4711 on db1, since 2026-03-02T12:00:00Z". `who` is this process's part of that line.
+// Throws Error(give_up) when the folder cannot be used.
+std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std::string& pipeline,
+                                              const std::string& who, std::string& holder);
+
+// The folder of the locks that belong to the state at `state_path`.
+std::string lock_folder(const std::string& state_path);
+
+}  // namespace sluice

@@ -1,0 +1,371 @@
+#include "daemon/state.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/error.hpp"
+
+namespace sluice {
+namespace {
+
+using sqlite::Database;
+using sqlite::Statement;
+
+constexpr int schema_version = 1;
+
+// Instants are microseconds since 1970 UTC.
+constexpr auto schema = R"(
+CREATE TABLE pipelines(
+  name TEXT PRIMARY KEY, last_planned INTEGER, last_started INTEGER, last_succeeded INTEGER,
+  consecutive_failures INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE runs(
+  id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, trigger TEXT NOT NULL, planned INTEGER NOT NULL, started INTEGER NOT NULL,
+  ended INTEGER, outcome TEXT, message TEXT NOT NULL, read INTEGER NOT NULL, inserted INTEGER NOT NULL,
+  updated INTEGER NOT NULL, unchanged INTEGER NOT NULL, duplicate INTEGER NOT NULL, quarantined INTEGER NOT NULL,
+  filtered INTEGER NOT NULL, deleted INTEGER NOT NULL, slices_published INTEGER NOT NULL, slices_failed INTEGER NOT NULL,
+  attempt INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX runs_of_pipeline ON runs(pipeline, started);
+CREATE INDEX runs_by_start ON runs(started);
+CREATE INDEX open_runs ON runs(pipeline) WHERE ended IS NULL;
+)";
+
+constexpr std::string_view run_columns =
+    "id, pipeline, trigger, planned, started, ended, outcome, message, read, inserted, updated, unchanged, duplicate, "
+    "quarantined, filtered, deleted, slices_published, slices_failed, attempt";
+
+std::int64_t ticks(Instant when) {
+  return when.time_since_epoch().count();
+}
+std::optional<std::int64_t> ticks(const std::optional<Instant>& when) {
+  if (!when) return {};
+  return ticks(*when);
+}
+Instant instant(std::int64_t ticks) {
+  return Instant(Duration(ticks));
+}
+std::optional<Instant> instant(const std::optional<std::int64_t>& ticks) {
+  if (!ticks) return {};
+  return instant(*ticks);
+}
+
+std::optional<Outcome> parse_outcome(const std::optional<std::string>& text) {
+  for (const auto outcome : {Outcome::succeeded, Outcome::partial, Outcome::failed, Outcome::cancelled})
+    if (text == to_string(outcome)) return outcome;
+  return {};
+}
+
+RunRecord record_of(const Statement& row) {
+  RunRecord run;
+  int at = 0;
+  const auto text = [&] { return std::string(row.text(at++)); };
+  const auto number = [&] { return row.integer(at++); };
+  run.id = text();
+  run.pipeline = text();
+  run.trigger = text();
+  run.planned = instant(number());
+  run.started = instant(number());
+  run.ended = instant(row.maybe_integer(at++));
+  run.outcome = parse_outcome(row.maybe_text(at++));
+  run.message = text();
+  auto& c = run.counts;
+  for (auto* count :
+       {&c.read, &c.inserted, &c.updated, &c.unchanged, &c.duplicate, &c.quarantined, &c.filtered, &c.deleted})
+    *count = number();
+  run.slices_published = number();
+  run.slices_failed = number();
+  run.attempt = static_cast<int>(number());
+  return run;
+}
+
+std::vector<RunRecord> records_of(Statement& rows) {
+  std::vector<RunRecord> runs;
+  while (rows.step()) runs.push_back(record_of(rows));
+  return runs;
+}
+
+void put_run(Database& database, const RunRecord& run) {
+  std::optional<std::string> outcome;
+  if (run.outcome) outcome = std::string(to_string(*run.outcome));
+  const auto& c = run.counts;
+  database.run(
+      fmt::format("INSERT OR REPLACE INTO runs({}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", run_columns),
+      run.id, run.pipeline, run.trigger, ticks(run.planned), ticks(run.started), ticks(run.ended), outcome, run.message,
+      c.read, c.inserted, c.updated, c.unchanged, c.duplicate, c.quarantined, c.filtered, c.deleted,
+      run.slices_published, run.slices_failed, run.attempt);
+}
+
+void touch_pipeline(Database& database, const std::string& name) {
+  database.run("INSERT OR IGNORE INTO pipelines(name) VALUES (?)", name);
+}
+
+void settle_pipeline(Database& database, const RunRecord& run) {
+  if (run.trigger == "backfill") return;
+  touch_pipeline(database, run.pipeline);
+  if (run.outcome == Outcome::succeeded)
+    database.run(
+        "UPDATE pipelines SET consecutive_failures = 0, last_succeeded = max(coalesce(last_succeeded, ?1), ?1) "
+        "WHERE name = ?2",
+        ticks(run.started), run.pipeline);
+  if (run.outcome == Outcome::failed || run.outcome == Outcome::partial)
+    database.run("UPDATE pipelines SET consecutive_failures = consecutive_failures + 1 WHERE name = ?", run.pipeline);
+}
+
+// Run history names accounts and errors: for sluice's user only.
+void make_folders(const std::filesystem::path& folder) {
+  if (folder.empty() || std::filesystem::exists(folder)) return;
+  make_folders(folder.parent_path());
+  if (mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return;
+  const auto reason = std::generic_category().message(errno);
+  throw Error(Remedy::give_up, fmt::format("the state's folder {} cannot be made: {}; make it, or set state.url",
+                                           folder.string(), reason));
+}
+
+void make_file(const std::string& path) {
+  make_folders(std::filesystem::path(path).parent_path());
+  // SQLite gives its side files the rights of this one; what is wrong here, SQLite's own open says.
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file >= 0) close(file);
+}
+
+void make_schema(Database& database) {
+  sqlite::Transaction transaction(database);
+  // Another process may have been first.
+  if (database.number("PRAGMA user_version") == 0) {
+    database.exec(schema);
+    database.exec(fmt::format("PRAGMA user_version = {}", schema_version));
+  }
+  transaction.commit();
+}
+
+std::unique_ptr<Database> open_state(const std::string& path, sqlite::Access access) {
+  if (access == sqlite::Access::read_write)
+    make_file(path);
+  else if (!std::filesystem::exists(path))
+    throw Error(Remedy::give_up,
+                fmt::format("there is no state at {}: nothing has run yet, or state.url is another", path));
+  auto database = std::make_unique<Database>(path, access);
+  auto version = database->number("PRAGMA user_version").value_or(0);
+  if (version == 0 && access == sqlite::Access::read_write) {
+    make_schema(*database);
+    version = database->number("PRAGMA user_version").value_or(0);
+  }
+  if (version == schema_version) return database;
+  throw Error(Remedy::give_up,
+              fmt::format("the state {} has version {} and this sluice knows version {}: run the sluice that "
+                          "wrote it, or set state.url to a new file",
+                          path, version, schema_version));
+}
+
+}  // namespace
+
+// A change that waits for the next transaction.
+struct SqliteStateStore::Write {
+  std::function<void(Database&)> change;
+  std::exception_ptr failure;
+  bool done = false;
+};
+
+SqliteStateStore::SqliteStateStore(std::string path, asio::any_io_executor executor, Clock& clock,
+                                   sqlite::Access access)
+    : path_(std::move(path)), access_(access), clock_(clock), written_(std::move(executor)) {}
+
+SqliteStateStore::~SqliteStateStore() = default;
+
+Database& SqliteStateStore::database() {
+  if (!database_) database_ = open_state(path_, access_);
+  return *database_;
+}
+
+task<void> SqliteStateStore::write(std::function<void(Database&)> change) {
+  auto mine = std::make_shared<Write>();
+  mine->change = std::move(change);
+  waiting_.push_back(mine);
+  // What has been handed over is written, although the one who did it was cancelled.
+  co_await shield(write_queued(mine));
+}
+
+// The first to come writes for all that wait.
+task<void> SqliteStateStore::write_queued(std::shared_ptr<Write> mine) {
+  while (!mine->done) {
+    if (writing_)
+      co_await written_.wait();
+    else
+      co_await commit_waiting();
+  }
+  if (mine->failure) std::rethrow_exception(mine->failure);
+}
+
+task<void> SqliteStateStore::commit_waiting() {
+  writing_ = true;
+  const auto batch = std::exchange(waiting_, {});
+  auto commit = [this, batch] {
+    auto& db = database();
+    sqlite::Transaction transaction(db);
+    for (const auto& one : batch) {
+      db.exec("SAVEPOINT one");
+      try {
+        one->change(db);
+        db.exec("RELEASE one");
+      } catch (...) {
+        // A full disk has ended the whole transaction: then it is everybody's failure.
+        if (!db.in_transaction()) throw;
+        one->failure = std::current_exception();
+        db.exec("ROLLBACK TO one; RELEASE one");
+      }
+    }
+    transaction.commit();
+  };
+  std::exception_ptr failure;
+  try {
+    co_await worker_.run(std::move(commit));
+    ++commits_;
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  for (const auto& one : batch) {
+    if (failure) one->failure = failure;
+    one->done = true;
+  }
+  writing_ = false;
+  written_.notify_all();
+}
+
+task<PipelineState> SqliteStateStore::pipeline(const std::string& name) {
+  auto read = [this, name] {
+    PipelineState state;
+    auto row = database().prepare(
+        "SELECT last_planned, last_started, last_succeeded, consecutive_failures, paused FROM pipelines WHERE name = "
+        "?");
+    if (!row.bind_all(name).step()) return state;
+    state.last_planned = instant(row.maybe_integer(0));
+    state.last_started = instant(row.maybe_integer(1));
+    state.last_succeeded = instant(row.maybe_integer(2));
+    state.consecutive_failures = row.integer(3);
+    state.paused = row.integer(4) != 0;
+    return state;
+  };
+  co_return co_await worker_.run(std::move(read));
+}
+
+task<void> SqliteStateStore::set_paused(const std::string& pipeline, bool paused) {
+  std::function<void(Database&)> change = [pipeline, paused](Database& db) {
+    touch_pipeline(db, pipeline);
+    db.run("UPDATE pipelines SET paused = ? WHERE name = ?", paused, pipeline);
+  };
+  co_await write(std::move(change));
+}
+
+task<void> SqliteStateStore::set_last_planned(const std::string& pipeline, Instant planned) {
+  std::function<void(Database&)> change = [pipeline, planned](Database& db) {
+    touch_pipeline(db, pipeline);
+    db.run("UPDATE pipelines SET last_planned = max(coalesce(last_planned, ?1), ?1) WHERE name = ?2", ticks(planned),
+           pipeline);
+  };
+  co_await write(std::move(change));
+}
+
+task<void> SqliteStateStore::run_started(const RunRecord& run) {
+  std::function<void(Database&)> change = [run](Database& db) {
+    put_run(db, run);
+    if (run.trigger == "backfill") return;
+    touch_pipeline(db, run.pipeline);
+    db.run("UPDATE pipelines SET last_started = max(coalesce(last_started, ?1), ?1) WHERE name = ?2",
+           ticks(run.started), run.pipeline);
+  };
+  co_await write(std::move(change));
+}
+
+task<void> SqliteStateStore::run_ended(const RunRecord& run) {
+  std::function<void(Database&)> change = [run](Database& db) {
+    // Told twice, it counts once.
+    const auto settled = db.number("SELECT 1 FROM runs WHERE id = ? AND ended IS NOT NULL", run.id);
+    put_run(db, run);
+    if (!settled) settle_pipeline(db, run);
+  };
+  co_await write(std::move(change));
+}
+
+task<std::vector<RunRecord>> SqliteStateStore::runs(const std::string& pipeline, std::size_t limit) {
+  auto read = [this, pipeline, limit] {
+    const auto* which = pipeline.empty() ? "" : "WHERE pipeline = ?1";
+    auto rows = database().prepare(
+        fmt::format("SELECT {} FROM runs {} ORDER BY started DESC, id DESC LIMIT {}", run_columns, which, limit));
+    if (!pipeline.empty()) rows.bind(1, pipeline);
+    return records_of(rows);
+  };
+  co_return co_await worker_.run(std::move(read));
+}
+
+task<std::optional<RunRecord>> SqliteStateStore::run(const std::string& id) {
+  auto read = [this, id]() -> std::optional<RunRecord> {
+    auto row = database().prepare(fmt::format("SELECT {} FROM runs WHERE id = ?", run_columns));
+    if (!row.bind_all(id).step()) return {};
+    return record_of(row);
+  };
+  co_return co_await worker_.run(std::move(read));
+}
+
+task<std::vector<RunRecord>> SqliteStateStore::close_orphans(const std::string& pipeline) {
+  auto closed = std::make_shared<std::vector<RunRecord>>();
+  std::function<void(Database&)> change = [pipeline, closed, now = clock_.now()](Database& db) {
+    auto rows = db.prepare(
+        fmt::format("SELECT {} FROM runs WHERE pipeline = ? AND ended IS NULL ORDER BY started", run_columns));
+    rows.bind(1, pipeline);
+    auto orphans = records_of(rows);
+    for (auto& run : orphans) {
+      run.ended = std::max(now, run.started);
+      run.outcome = Outcome::failed;
+      run.message = "interrupted: the process ended";
+      put_run(db, run);
+      settle_pipeline(db, run);
+    }
+    *closed = std::move(orphans);
+  };
+  co_await write(std::move(change));
+  co_return std::move(*closed);
+}
+
+task<void> SqliteStateStore::probe() {
+  if (access_ == sqlite::Access::read_only) {
+    auto read = [this] { database().number("SELECT count(*) FROM pipelines"); };
+    co_await worker_.run(std::move(read));
+    co_return;
+  }
+  // Takes the write lock and writes a page, or finds out why it cannot.
+  std::function<void(Database&)> change = [](Database& db) {
+    db.exec(fmt::format("PRAGMA user_version = {}", schema_version));
+  };
+  co_await write(std::move(change));
+}
+
+task<std::int64_t> SqliteStateStore::prune(Instant before) {
+  auto count = std::make_shared<std::int64_t>(0);
+  std::function<void(Database&)> change = [before, count](Database& db) {
+    *count = db.run("DELETE FROM runs WHERE ended IS NOT NULL AND started < ?1 AND ended < ?1", ticks(before));
+  };
+  co_await write(std::move(change));
+  co_return *count;
+}
+
+std::string default_state_path() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  // systemd separates several folders by colons; the first is ours.
+  if (const auto folder = variable("STATE_DIRECTORY"); !folder.empty())
+    return folder.substr(0, folder.find(':')) + "/state.db";
+  if (const auto folder = variable("XDG_STATE_HOME"); folder.starts_with('/')) return folder + "/sluice/state.db";
+  auto home = variable("HOME");
+  if (const auto* user = home.empty() ? getpwuid(getuid()) : nullptr) home = user->pw_dir;
+  return home + "/.local/state/sluice/state.db";
+}
+
+}  // namespace sluice

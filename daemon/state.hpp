@@ -1,0 +1,60 @@
+#pragma once
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/clock.hpp"
+#include "core/state.hpp"
+#include "core/worker.hpp"
+#include "db/sqlite.hpp"
+
+namespace sluice {
+
+// The state in an SQLite file, which another process may read while the daemon runs. The file is opened at the first
+// call, so that what is wrong with it is that call's error.
+class SqliteStateStore final : public StateStore {
+ public:
+  // read_write makes the file and its folders where they are missing.
+  SqliteStateStore(std::string path, asio::any_io_executor executor, Clock& clock,
+                   sqlite::Access access = sqlite::Access::read_write);
+  ~SqliteStateStore() override;
+
+  task<PipelineState> pipeline(const std::string& name) override;
+  task<void> set_paused(const std::string& pipeline, bool paused) override;
+  task<void> set_last_planned(const std::string& pipeline, Instant planned) override;
+  task<void> run_started(const RunRecord& run) override;
+  task<void> run_ended(const RunRecord& run) override;
+  task<std::vector<RunRecord>> runs(const std::string& pipeline, std::size_t limit) override;
+  task<std::optional<RunRecord>> run(const std::string& id) override;
+  task<std::vector<RunRecord>> close_orphans(const std::string& pipeline) override;
+  task<void> probe() override;
+
+  // Forgets the runs that ended before `before`; says how many.
+  task<std::int64_t> prune(Instant before);
+  // Transactions written so far: those that wait at the same time share one.
+  std::int64_t commits() const { return commits_; }
+
+ private:
+  struct Write;
+  sqlite::Database& database();  // on the worker
+  task<void> write(std::function<void(sqlite::Database&)> change);
+  task<void> write_queued(std::shared_ptr<Write> mine);
+  task<void> commit_waiting();
+
+  const std::string path_;
+  const sqlite::Access access_;
+  Clock& clock_;
+  std::deque<std::shared_ptr<Write>> waiting_;
+  bool writing_ = false;
+  Signal written_;
+  std::int64_t commits_ = 0;
+  std::unique_ptr<sqlite::Database> database_;
+  Worker worker_;  // last: it is joined before anything that its calls use goes away
+};
+
+// Where the state lies when the file does not say: $STATE_DIRECTORY/state.db (systemd), else
+// $XDG_STATE_HOME/sluice/state.db, else ~/.local/state/sluice/state.db.
+std::string default_state_path();
+
+}  // namespace sluice
