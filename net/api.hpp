@@ -1,13 +1,15 @@
 #pragma once
+#include <list>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/connector.hpp"
 #include "core/events.hpp"
+#include "core/retry.hpp"
 #include "net/http.hpp"
-#include "net/retry.hpp"
 #include "net/token_bucket.hpp"
 
 namespace sluice {
@@ -22,10 +24,10 @@ struct Usage {
 
 // What an answer means.
 struct Verdict {
-  std::optional<Error> error;               // nothing: a good answer
-  std::string reason;                       // of an error, for metrics: throttled, server_error, bad_answer, token, …
-  std::string throttled_bucket;             // whose pause it is when error.remedy() == slow_down
-  std::vector<Usage> usage;
+  std::optional<Error> error;    // nothing: a good answer. Its message says what the API said and what to do about it
+  std::string reason;            // of an error, for metrics: throttled, server_error, bad_answer, token, …
+  std::string throttled_bucket;  // whose pause it is when error.remedy() == slow_down; empty: all of the call's buckets
+  std::vector<Usage> usage;      // read from the headers of every answer, refusals too
   std::optional<std::string> version_warning;
 };
 
@@ -34,8 +36,10 @@ class Dialect {
  public:
   virtual ~Dialect() = default;
   virtual void sign(HttpRequest& request) = 0;
+  // Of a streamed answer with a status below 300 only the head is given: its usage and version_warning count.
   virtual Verdict judge(const HttpRequest& request, const HttpResponse& response) const = 0;
-  // After Remedy::reauthenticate: gets a new credential; false when there is none to be had. Called once per failure.
+  // After Remedy::reauthenticate: gets a new credential; false when there is none to be had. However many calls were
+  // refused, it runs once for all of them.
   virtual task<bool> renew() { co_return false; }
 };
 
@@ -44,8 +48,11 @@ struct ApiRequest {
   std::vector<std::string> buckets;  // all that the call counts against
   Priority priority = Priority::scheduled;
   double cost = 1;
-  bool retry = true;                 // false: one try (the caller asks differently by itself)
-  ApiRequest(HttpRequest h, std::vector<std::string> b, Priority p) : http(std::move(h)), buckets(std::move(b)), priority(p) {}
+  // false: a failure is thrown at once (the caller asks differently by itself). Throttles are waited out all the same,
+  // and a refused credential is renewed: neither says anything about the request.
+  bool retry = true;
+  ApiRequest(HttpRequest h, std::vector<std::string> b, Priority p)
+      : http(std::move(h)), buckets(std::move(b)), priority(p) {}
 };
 
 struct ApiOptions {
@@ -67,9 +74,34 @@ class Api {
   const std::map<std::string, TokenBucket>& buckets() const { return buckets_; }
 
  private:
-  task<void> wait_turn(const ApiRequest& request);
+  struct Attempts;
+  struct Exchange;
+  struct Waiting {
+    Priority priority;
+    double cost;
+    const std::vector<std::string>& buckets;
+  };
+  // What the tasks that use the Api wait for. Made by the first of them: it knows the executor.
+  struct Meeting {
+    Signal sooner;  // a turn may come earlier than was foreseen
+    Semaphore renewing;
+    explicit Meeting(const asio::any_io_executor& executor) : sooner(executor), renewing(executor, 1) {}
+  };
+
+  task<Exchange> repeat(ApiRequest request, BodyReader* reader);
+  task<void> wait_turn(const ApiRequest& request, Attempts& attempts);
+  task<Exchange> exchange(const ApiRequest& request, BodyReader* reader);
+  task<Exchange> transfer(HttpRequest request, BodyReader* reader);
+  // What to do about a failure: returns to try again, or throws it for the caller.
+  task<void> recover(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
+  task<bool> renew_after(std::int64_t renewals_seen);
+  task<void> pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
+
+  std::pair<Duration, std::string> longest_wait(std::list<Waiting>::const_iterator self);
   TokenBucket& bucket(const std::string& name);
-  void learn(const Verdict& verdict);
+  void learn(const ApiRequest& request, const Verdict& verdict);
+  void tell_state(const std::string& name);
+  void tell_trouble(const std::string& name, const std::string& message);
 
   ApiOptions options_;
   HttpClient& http_;
@@ -78,16 +110,20 @@ class Api {
   Events& events_;
   Rng& rng_;
   std::map<std::string, TokenBucket> buckets_;
+  std::list<Waiting> queue_;
+  std::optional<Meeting> meeting_;
+  std::int64_t renewals_ = 0;  // how often a new credential was asked for, with whatever result
+  bool renewed_ = false;       // the result of the last time
+  std::set<std::string> warnings_;
 };
 
-// How pages are walked: every paging style is one function that gives the next request, or nothing. Sees to it that no
-// request is made twice (a cursor that repeats, A→B→A too): then it throws Error(retry).
+// Sees to it that no page is asked for twice (a cursor that repeats, A→B→A too): then it throws Error(retry).
 class PageGuard {
  public:
   void visit(const std::string& cursor);
 
  private:
-  std::vector<std::size_t> seen_;
+  std::set<std::size_t> seen_;
 };
 
 }  // namespace sluice

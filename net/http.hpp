@@ -27,8 +27,8 @@ struct HttpRequest {
 
 struct HttpResponse {
   int status = 0;
-  Headers headers;  // names in lower case
-  std::string body; // decoded (gzip), whole
+  Headers headers;   // names in lower case
+  std::string body;  // decoded (gzip), whole
 
   HttpResponse() = default;
   HttpResponse(int s, Headers h, std::string b) : status(s), headers(std::move(h)), body(std::move(b)) {}
@@ -68,10 +68,10 @@ class HttpClient {
 };
 
 struct HttpOptions {
-  std::string ca_file;                               // empty: the system's
-  std::size_t max_body = 256u << 20;                 // decoded bytes of one answer to `send`
+  std::string ca_file;                // empty: the system's
+  std::size_t max_body = 256u << 20;  // decoded bytes of one answer to `send`
   Duration connect_timeout = std::chrono::seconds(10);
-  Duration idle = std::chrono::seconds(50);          // how long an unused connection is kept
+  Duration idle = std::chrono::seconds(50);  // how long an unused connection is kept
   std::string user_agent = "sluice";
 };
 

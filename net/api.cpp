@@ -1,0 +1,314 @@
+#include "net/api.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A long pause is slept in parts: the rate may rise meanwhile, and the waiting shows in the metrics as it goes on.
+constexpr Duration longest_sleep = 1h;
+constexpr std::size_t longest_refusal = 1u << 20;
+
+// Method, host and path. Never the query: it may hold a credential.
+std::string where_of(const HttpRequest& request) {
+  std::string_view url = request.url;
+  if (const auto scheme = url.find("://"); scheme != url.npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find_first_of("?#"));
+  return fmt::format("{} {}", request.method, url);
+}
+
+std::string reason_of(const std::string& http_code) {
+  if (http_code == "timeout") return "timeout";
+  return http_code == "too_large" || http_code == "bad_http" ? "bad_answer" : "connection";
+}
+
+std::string advice_for(const Error& error) {
+  switch (error.remedy()) {
+    case Remedy::reauthenticate:
+      return "; give the source a valid credential";
+    case Remedy::retry:
+      return "; it may pass by itself: the pipeline's next run asks again. If it stays, look at the source's status "
+             "page and at the network between here and there";
+    default:
+      return "";
+  }
+}
+
+// Keeps what a refusal says, hands a good answer on, and knows whether anything was handed on.
+class WatchedReader final : public BodyReader {
+ public:
+  WatchedReader(BodyReader& inner, std::int64_t& bytes) : inner_(inner), bytes_(bytes) {}
+
+  void begin(const HttpResponse& head) override {
+    head_ = head;
+    if (good()) inner_.begin(head);
+  }
+  task<void> piece(std::string_view bytes) override {
+    bytes_ += static_cast<std::int64_t>(bytes.size());
+    if (good()) {
+      handed_on_ = true;
+      co_await inner_.piece(bytes);
+    } else {
+      head_.body.append(bytes.substr(0, longest_refusal - std::min(longest_refusal, head_.body.size())));
+    }
+  }
+  bool good() const { return head_.status >= 200 && head_.status < 300; }
+  bool handed_on() const { return handed_on_; }
+  HttpResponse& head() { return head_; }
+
+ private:
+  BodyReader& inner_;
+  std::int64_t& bytes_;
+  HttpResponse head_;
+  bool handed_on_ = false;
+};
+
+}  // namespace
+
+// What one request has been through.
+struct Api::Attempts {
+  Duration began;
+  Duration waited{};  // for turns and throttles: does not count against the retry's budget
+  int failures = 0;
+  int tries = 0;
+  bool renewed = false;
+};
+
+// The outcome of one try.
+struct Api::Exchange {
+  HttpResponse response;
+  std::optional<Error> error;
+  std::string reason;
+  std::string throttled_bucket;
+  std::int64_t renewals_seen = 0;
+  bool handed_on = false;
+};
+
+Api::Api(ApiOptions options, HttpClient& http, Dialect& dialect, Clock& clock, Events& events, Rng& rng)
+    : options_(std::move(options)), http_(http), dialect_(dialect), clock_(clock), events_(events), rng_(rng) {}
+
+task<HttpResponse> Api::call(ApiRequest request) {
+  Exchange good = co_await repeat(std::move(request), nullptr);
+  co_return std::move(good.response);
+}
+
+task<void> Api::stream(ApiRequest request, BodyReader& reader) {
+  co_await repeat(std::move(request), &reader);
+}
+
+task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
+  if (!meeting_) meeting_.emplace(co_await asio::this_coro::executor);
+  Attempts attempts;
+  attempts.began = clock_.uptime();
+  while (true) {
+    co_await wait_turn(request, attempts);
+    ++attempts.tries;
+    Exchange result = co_await exchange(request, reader);
+    if (!result.error) co_return result;
+    co_await recover(request, attempts, result);
+  }
+}
+
+std::pair<Duration, std::string> Api::longest_wait(std::list<Waiting>::const_iterator self) {
+  std::pair<Duration, std::string> longest{Duration::zero(), {}};
+  for (const auto& name : self->buckets) {
+    TokenBucket::Ahead ahead;
+    bool before = true;
+    for (auto other = queue_.cbegin(); other != queue_.cend(); ++other) {
+      if (other == self) before = false;
+      const bool goes_first =
+          other->priority == self->priority ? before : other->priority == Priority::scheduled && other != self;
+      if (!goes_first || std::find(other->buckets.begin(), other->buckets.end(), name) == other->buckets.end())
+        continue;
+      (other->priority == Priority::scheduled ? ahead.scheduled : ahead.backfill) += other->cost;
+    }
+    const auto wait = bucket(name).wait(clock_.uptime(), self->cost, self->priority, ahead);
+    if (wait > longest.first) longest = {wait, name};
+  }
+  return longest;
+}
+
+task<void> Api::wait_turn(const ApiRequest& request, Attempts& attempts) {
+  struct Place {
+    Api& api;
+    std::list<Waiting>::iterator at;
+    bool served = false;
+    ~Place() {
+      api.queue_.erase(at);
+      if (!served) api.meeting_->sooner.notify_all();  // those behind a caller that went away move up
+    }
+  };
+  const auto self = queue_.insert(queue_.end(), Waiting{request.priority, request.cost, request.buckets});
+  Place place{*this, self};
+  for (auto [wait, name] = longest_wait(self); wait > Duration::zero(); std::tie(wait, name) = longest_wait(self)) {
+    const auto began = clock_.uptime();
+    co_await with_timeout(clock_, std::min(wait, longest_sleep), meeting_->sooner.wait());
+    const auto slept = clock_.uptime() - began;
+    attempts.waited += slept;
+    events_.emit(BucketWaited{options_.source, name, slept});
+  }
+  for (const auto& name : request.buckets) bucket(name).take(clock_.uptime(), request.cost, request.priority);
+  place.served = true;
+}
+
+task<Api::Exchange> Api::exchange(const ApiRequest& request, BodyReader* reader) {
+  HttpRequest http = request.http;
+  dialect_.sign(http);
+  const auto renewals_seen = renewals_;
+  Exchange result = co_await transfer(std::move(http), reader);
+  result.renewals_seen = renewals_seen;
+  if (result.error) co_return result;
+
+  Verdict verdict = dialect_.judge(request.http, result.response);
+  const bool streamed = reader && result.response.status >= 200 && result.response.status < 300;
+  if (streamed) verdict.error.reset();
+  learn(request, verdict);
+  if (verdict.error) {
+    result.error = std::move(verdict.error);
+    result.reason = verdict.reason.empty() ? "bad_answer" : verdict.reason;
+    result.throttled_bucket = verdict.throttled_bucket;
+  }
+  co_return result;
+}
+
+task<Api::Exchange> Api::transfer(HttpRequest request, BodyReader* reader) {
+  Exchange result;
+  RequestDone done;
+  done.source = options_.source;
+  const auto began = clock_.uptime();
+  std::optional<WatchedReader> watched;
+  if (reader) watched.emplace(*reader, done.received_bytes);
+  try {
+    if (watched) {
+      co_await http_.stream(std::move(request), *watched);
+      result.response = std::move(watched->head());
+    } else {
+      result.response = co_await http_.send(std::move(request));
+      done.received_bytes = static_cast<std::int64_t>(result.response.body.size());
+    }
+    done.code = std::to_string(result.response.status);
+  } catch (const HttpError& error) {
+    done.code = error.code();
+    result.reason = reason_of(error.code());
+    result.error = error;
+  }
+  result.handed_on = watched && watched->handed_on();
+  done.took = clock_.uptime() - began;
+  events_.emit(done);
+  co_return result;
+}
+
+task<void> Api::recover(const ApiRequest& request, Attempts& attempts, const Exchange& failed) {
+  const auto remedy = failed.error->remedy();
+  if (remedy == Remedy::slow_down && !failed.handed_on) {
+    co_await pause(request, attempts, failed);
+    co_return;
+  }
+  if (remedy == Remedy::reauthenticate && !attempts.renewed && !failed.handed_on) {
+    attempts.renewed = true;
+    if (co_await renew_after(failed.renewals_seen)) {
+      events_.emit(RequestRetried{options_.source, "token", failed.error->what(), Duration::zero()});
+      co_return;
+    }
+  }
+  ++attempts.failures;
+  const auto spent = clock_.uptime() - attempts.began - attempts.waited;
+  std::optional<Duration> delay;
+  if (request.retry && !failed.handed_on && remedy == Remedy::retry)
+    delay = options_.retry.delay(attempts.failures, spent, *failed.error, rng_);
+  if (!delay) {
+    auto message = fmt::format("{}: {} ({}", options_.source, failed.error->what(), where_of(request.http));
+    if (attempts.tries > 1)
+      message +=
+          fmt::format(", tried {} times in {}", attempts.tries,
+                      format_duration(std::chrono::floor<std::chrono::seconds>(clock_.uptime() - attempts.began)));
+    throw Error(remedy, message + ")" + advice_for(*failed.error), failed.error->wait());
+  }
+  events_.emit(RequestRetried{options_.source, failed.reason, failed.error->what(), *delay});
+  co_await clock_.sleep_for(*delay);
+  attempts.waited += std::min(*delay, std::max(Duration::zero(), failed.error->wait().value_or(Duration::zero())));
+}
+
+task<bool> Api::renew_after(std::int64_t renewals_seen) {
+  const auto permit = co_await meeting_->renewing.acquire();
+  if (renewals_ == renewals_seen) {
+    const bool renewed = co_await dialect_.renew();
+    renewed_ = renewed;
+    ++renewals_;
+  }
+  co_return renewed_;
+}
+
+task<void> Api::pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed) {
+  auto names = request.buckets;
+  if (!failed.throttled_bucket.empty()) names = {failed.throttled_bucket};
+  const double luck = std::uniform_real_distribution<double>(0, 1)(rng_);
+  auto until = clock_.uptime();
+  for (const auto& name : names) {
+    auto& throttled = bucket(name);
+    const bool begins = throttled.throttled(clock_.uptime(), failed.error->wait(), luck);
+    until = std::max(until, throttled.paused_until());
+    if (begins) tell_trouble(name, failed.error->what());
+    tell_state(name);
+  }
+  // A call may be throttled by a bucket that it was not known to count against: then it has to wait here.
+  const bool own = std::any_of(names.begin(), names.end(), [&](const auto& name) {
+    return std::find(request.buckets.begin(), request.buckets.end(), name) != request.buckets.end();
+  });
+  auto wait = until - clock_.uptime();
+  if (names.empty()) wait = options_.retry.delay(1, Duration::zero(), *failed.error, rng_).value_or(1min);
+  events_.emit(RequestRetried{options_.source, "throttled", failed.error->what(), wait});
+  if (own) co_return;
+  co_await clock_.sleep_for(wait);
+  attempts.waited += wait;
+}
+
+TokenBucket& Api::bucket(const std::string& name) {
+  return buckets_.try_emplace(name, options_.limit, clock_.uptime()).first->second;
+}
+
+void Api::learn(const ApiRequest& request, const Verdict& verdict) {
+  if (verdict.version_warning && warnings_.insert(*verdict.version_warning).second)
+    events_.emit(VersionWarning{options_.source, *verdict.version_warning});
+  // One answer may speak of a bucket more than once, in different headers: the tightest counts.
+  std::map<std::string, std::optional<Usage>> said;
+  for (const auto& name : request.buckets) said[name];
+  for (const auto& usage : verdict.usage) {
+    auto& known = said[usage.bucket];
+    if (!known) known.emplace(usage.bucket, usage.fraction);
+    known->fraction = std::max(known->fraction, usage.fraction);
+    known->regain = std::max(known->regain, usage.regain);
+  }
+  for (const auto& [name, usage] : said) {
+    auto& known = bucket(name);
+    const double before = known.rate();
+    if (usage && known.usage(clock_.uptime(), usage->fraction, usage->regain))
+      tell_trouble(name, fmt::format("the API says that {:.0f} % of its quota is used up", usage->fraction * 100));
+    const bool counts = std::find(request.buckets.begin(), request.buckets.end(), name) != request.buckets.end();
+    if (!verdict.error && counts) known.succeeded(clock_.uptime());
+    if (known.rate() > before) meeting_->sooner.notify_all();
+    tell_state(name);
+  }
+}
+
+void Api::tell_state(const std::string& name) {
+  const auto& known = bucket(name);
+  events_.emit(BucketState{options_.source, name, known.tokens(clock_.uptime()), known.utilization()});
+}
+
+void Api::tell_trouble(const std::string& name, const std::string& message) {
+  events_.emit(Throttled{options_.source, name, message, bucket(name).paused_until() - clock_.uptime()});
+}
+
+void PageGuard::visit(const std::string& cursor) {
+  if (seen_.insert(std::hash<std::string>{}(cursor)).second) return;
+  throw Error(Remedy::retry,
+              "the source gave the same page cursor twice, so its pages would never end; they are read again from the "
+              "first. If it stays, report it to the source's support");
+}
+
+}  // namespace sluice
