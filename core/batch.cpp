@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 namespace sluice {
 
 void Batch::reserve(std::size_t rows, std::size_t text_bytes) {
@@ -78,6 +80,27 @@ void Batch::compact() {
   cells_.resize(kept * width_);
   raw_.resize(kept);
   rejected_.clear();
+}
+
+std::string key_text(const Batch& batch, std::size_t row, std::span<const std::pair<std::size_t, Type>> key) {
+  auto values = nlohmann::json::array();
+  for (const auto& [place, type] : key) {
+    const auto& cell = batch.row(row)[place];
+    if (cell.is_null())
+      values.push_back("");
+    else if (cell.kind == Kind::text)
+      values.push_back(std::string(batch.text(cell)));
+    else if (cell.kind == Kind::float64)
+      values.push_back(fmt::format("{}", cell.real));
+    else if (type == Type::date)
+      values.push_back(format_day(Day(1970, 1, 1) + cell.integer));
+    else if (type == Type::timestamp)
+      values.push_back(format_instant(Instant(Duration(cell.integer))));
+    else
+      values.push_back(std::to_string(cell.integer));
+  }
+  // Bad UTF-8 was repaired when the text was read; a byte that slipped through must not throw here.
+  return values.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace sluice

@@ -14,7 +14,7 @@ namespace sluice {
 
 // A row that did not fit. It is data: it is loaded into the quarantine with the slice it came from.
 struct Reject {
-  std::string key;     // the key as far as it could be read: JSON array of the key's values, empty when it could not
+  std::string key;     // as key_text gives it; empty when it could not be read whole
   std::string reason;  // for a person: column, what was found, what was expected
   std::string rule;    // stable, for grouping: "type", "required", "json", "cast"
   std::string raw;     // the row as JSON
@@ -71,5 +71,9 @@ class Batch {
   std::vector<std::pair<std::uint64_t, std::uint32_t>> raw_;
   std::vector<bool> rejected_;
 };
+
+// A row's key as one text: the JSON array of its values as texts (days as ISO dates, instants as RFC 3339, NULL as ""), in
+// the order of `key`, which gives each part's place in the row and its type. The cells must still be of those types.
+std::string key_text(const Batch& batch, std::size_t row, std::span<const std::pair<std::size_t, Type>> key);
 
 }  // namespace sluice

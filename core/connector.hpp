@@ -53,6 +53,8 @@ class Connector {
   virtual Batch parse(const StreamSpec& stream, std::string_view reply) const = 0;
   // The first day that the source still has, for Cursor::date.
   virtual std::optional<Day> earliest(const StreamSpec&, const Partition&) const { return {}; }
+  // How many slices are worth extracting side by side, all runs together.
+  virtual int parallel_slices() const { return 4; }
   // Requests that reading `slices` slices would take, for `plan`; nothing where it cannot be told.
   virtual std::optional<std::int64_t> estimated_requests(const StreamSpec&, std::int64_t /*slices*/) const { return {}; }
   // Credentials, permissions, clock skew, versions: what `check --connect` reports.

@@ -56,6 +56,7 @@ struct RunEnded {
   Duration took{};
   Counts counts;
   std::int64_t slices_published = 0, slices_failed = 0;
+  bool passing = false;  // failed for a cause that may pass: worth another try by the pipeline's own retry
 };
 struct SliceStarted {
   std::string run, pipeline, stream, slice;

@@ -36,7 +36,7 @@ class Transform {
     DataType from, to;
   };
   std::vector<Cast> casts_;
-  std::vector<std::size_t> key_;  // places in the batch, for naming rejected rows
+  std::vector<std::pair<std::size_t, Type>> key_;  // places in the batch, for naming rejected rows
 };
 
 }  // namespace sluice

@@ -1,0 +1,299 @@
+#include "scheduler/lane.hpp"
+
+#include <fmt/format.h>
+
+#include "core/retry.hpp"
+
+namespace sluice {
+namespace {
+
+// Rows of a field that the stream does not have yet, where such fields are to be added: read the slice again with it.
+struct FieldsFound {
+  std::map<std::string, DataType> fields;
+};
+
+// A slice that brings new fields again and again is not read for ever.
+constexpr int max_additions = 20;
+
+// Between a connector and a load: transforms, waits for memory, counts, stages.
+class LaneOutput final : public Output {
+ public:
+  LaneOutput(const LaneJob& job, const Slice& slice, const StreamPlan& plan, LiveStream& stream, RunContext& context,
+             Load& load, std::function<task<void>()> first_batch)
+      : job_(job), slice_(slice), plan_(plan), stream_(stream), context_(context), load_(load),
+        first_batch_(std::move(first_batch)) {}
+
+  task<void> emit(Batch batch) override {
+    if (!batch.unknown_fields.empty()) {
+      if (plan_.spec.new_fields == NewFields::add) throw FieldsFound{std::move(batch.unknown_fields)};
+      stream_.note_unknown(batch.unknown_fields);
+    }
+    read += static_cast<std::int64_t>(batch.rows() + batch.rejects.size()) + batch.filtered;
+    filtered += batch.filtered;
+    plan_.transform.apply(batch);
+    if (first_batch_) co_await std::exchange(first_batch_, nullptr)();
+    const auto permit = co_await context_.memory.acquire(static_cast<std::int64_t>(batch.bytes()));
+    co_await load_.stage(batch);
+    const SliceProgress progress{job_.run, job_.id.pipeline, job_.id.stream, slice_.id(), read};
+    context_.events.emit(progress);
+  }
+
+  void without_columns(const std::vector<std::string>& names, const std::string& why) override {
+    complete = false;
+    // The connector knows its own names; the table may have renamed or dropped them.
+    std::vector<std::string> columns;
+    for (const auto& name : names)
+      for (const auto& column : plan_.table.columns)
+        if (column.source < plan_.spec.columns.size() && plan_.spec.columns[column.source].name == name)
+          columns.push_back(column.name);
+    load_.without_columns(columns);
+    context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
+                                fmt::format("{}: loaded without {}: {}", slice_.id(), fmt::join(names, ", "), why)});
+  }
+
+  Priority priority() const override { return job_.priority; }
+
+  std::int64_t read = 0, filtered = 0;
+  bool complete = true;
+
+ private:
+  const LaneJob& job_;
+  const Slice& slice_;
+  const StreamPlan& plan_;
+  LiveStream& stream_;
+  RunContext& context_;
+  Load& load_;
+  std::function<task<void>()> first_batch_;
+};
+
+class Lane {
+ public:
+  Lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result, asio::any_io_executor executor)
+      : job_(std::move(job)), stream_(stream), context_(context), result_(result), states_(job_.slices.size()),
+        side_by_side_(executor, job_.parallel), publishing_(executor, 1), moved_(executor), executor_(executor) {
+    policy_.attempts = 3;
+    policy_.most = std::chrono::minutes(1);
+  }
+
+  task<void> run() {
+    TaskGroup group(executor_);
+    for (std::size_t i = 0; i < job_.slices.size(); ++i) group.spawn(supervise(i));
+    co_await group.join();
+  }
+
+ private:
+  // A slice's place in the order of those that move progress. A sink connection is only waited for once the predecessor
+  // has one (or is done): so the head of a lane never waits for what its followers hold.
+  struct State {
+    bool has_permit = false;
+    bool done = false;
+    bool failed = false;
+    Semaphore::Permit permit;
+  };
+
+  bool moves(std::size_t i) const { return job_.slices[i].done_to.has_value(); }
+
+  const State* predecessor(std::size_t i) const {
+    if (!moves(i)) return nullptr;
+    while (i-- > 0)
+      if (moves(i)) return &states_[i];
+    return nullptr;
+  }
+
+  task<void> supervise(std::size_t i) {
+    const auto here = co_await side_by_side_.acquire();
+    const auto slot = co_await context_.source.slots.acquire();
+    const auto started = context_.clock.uptime();
+    const auto& slice = job_.slices[i].slice;
+    context_.events.emit(SliceStarted{job_.run, job_.id.pipeline, job_.id.stream, slice.id()});
+    std::optional<Error> failure;
+    int additions = 0;
+    for (int failures = 0;;) {
+      failure.reset();
+      std::optional<FieldsFound> found;
+      try {
+        co_await attempt(i);
+      } catch (const FieldsFound& f) {
+        found = f;
+      } catch (const Error& e) {
+        failure = e;
+      } catch (const boost::system::system_error& e) {
+        if (e.code() == asio::error::operation_aborted) throw;
+        failure.emplace(Remedy::give_up, fmt::format("slice {}: {}", slice.id(), e.code().message()));
+      } catch (const std::exception& e) {
+        failure.emplace(Remedy::give_up, fmt::format("slice {}: {}", slice.id(), e.what()));
+      }
+      if (found && ++additions > max_additions)
+        failure.emplace(Remedy::give_up, fmt::format("slice {}: field '{}' cannot be added to the stream: it turns up again "
+                                                     "and again", slice.id(), found->fields.begin()->first));
+      else if (found) {
+        try {
+          co_await stream_.add_fields(std::move(found->fields));
+        } catch (const Error& e) {
+          failure = e;
+        }
+        if (!failure) continue;
+      }
+      if (!failure) break;
+      const auto wait = policy_.delay(++failures, context_.clock.uptime() - started, *failure, context_.rng);
+      if (!failure->passing() || !wait) break;
+      co_await context_.clock.sleep_for(*wait);
+    }
+    if (failure) fail(i, *failure, started);
+    finish(i);
+  }
+
+  void finish(std::size_t i) {
+    states_[i].done = true;
+    states_[i].permit.release();
+    moved_.notify_all();
+  }
+
+  void fail(std::size_t i, const Error& error, Duration started) {
+    states_[i].failed = true;
+    const auto& slice = job_.slices[i].slice;
+    LaneFailure failure;
+    failure.message = fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what());
+    failure.passing = error.passing();
+    result_.failures.push_back(std::move(failure));
+    SliceEnded ended{job_.run, job_.id.pipeline, job_.id.stream, slice.id(), SliceOutcome::failed, error.what(), {}, {}};
+    ended.took = context_.clock.uptime() - started;
+    context_.events.emit(ended);
+  }
+
+  task<void> wait_for_permit(std::size_t i) {
+    if (states_[i].has_permit) co_return;
+    if (const auto* before = predecessor(i))
+      while (!before->has_permit && !before->done) co_await moved_.wait();
+    states_[i].permit = co_await context_.sink.permits.acquire();
+    states_[i].has_permit = true;
+    moved_.notify_all();
+  }
+
+  task<void> attempt(std::size_t i) {
+    // Twice at most: an empty answer for a window that has rows is asked for once more, then believed.
+    for (bool believe_empty = false;; believe_empty = true) {
+      const auto& slice = job_.slices[i].slice;
+      const auto plan = stream_.plan();
+      const auto started = context_.clock.uptime();
+      const auto read_started = context_.clock.now();
+      const auto load = co_await context_.sink.sink.open(plan->table, job_.id, slice, job_.run, read_started);
+      LaneOutput out(job_, slice, *plan, stream_, context_, *load, [this, i] { return wait_for_permit(i); });
+      co_await context_.source.connector.read(plan->spec, slice, out);
+      co_await wait_for_permit(i);
+      if (const auto* before = predecessor(i))
+        while (!before->done) co_await moved_.wait();
+      const auto turn = co_await publishing_.acquire();
+      const bool settled = co_await shield(publish(i, *load, out, read_started, believe_empty, started));
+      if (settled) co_return;
+      context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
+                                  fmt::format("{}: the answer was empty although the table has rows of this window; asking "
+                                              "once more", slice.id())});
+    }
+  }
+
+  bool chain_broken(std::size_t i) const {
+    for (std::size_t k = 0; k < i; ++k)
+      if (moves(k) && states_[k].failed) return true;
+    return false;
+  }
+
+  // False: the sink wants the empty answer confirmed.
+  task<bool> publish(std::size_t i, Load& load, const LaneOutput& out, Instant read_started, bool believe_empty,
+                     Duration started) {
+    const auto& planned = job_.slices[i];
+    if (version_uncertain_) {
+      const auto progress = co_await context_.sink.sink.progress(job_.id);
+      // Our own commit may have gone through although its reply was lost: at most one step.
+      if (progress.version == job_.version + 1) job_.version = progress.version;
+      version_uncertain_ = false;
+    }
+    Publication publication;
+    publication.expected_version = job_.version;
+    if (!chain_broken(i)) publication.done_to = planned.done_to;
+    publication.read = out.read;
+    publication.filtered = out.filtered;
+    publication.complete = out.complete;
+    publication.believe_empty = believe_empty;
+    version_uncertain_ = true;
+    const auto published = co_await load.publish(publication);
+    version_uncertain_ = false;
+    if (published.outcome == Published::Outcome::confirm_empty) co_return false;
+    job_.version = published.version;
+    SliceEnded ended{job_.run, job_.id.pipeline, job_.id.stream, planned.slice.id(), SliceOutcome::published, {},
+                     published.counts, context_.clock.uptime() - started};
+    if (published.outcome == Published::Outcome::superseded) {
+      ended.outcome = SliceOutcome::superseded;
+      ended.message = "a later read of the same window is in the table already";
+      ++result_.superseded;
+    } else {
+      ++result_.published;
+      result_.counts += published.counts;
+    }
+    if (i + 1 == job_.slices.size()) result_.newest_read = read_started;
+    context_.events.emit(ended);
+    if (job_.published) job_.published();
+    co_return true;
+  }
+
+  LaneJob job_;
+  LiveStream& stream_;
+  RunContext& context_;
+  LaneResult& result_;
+  std::vector<State> states_;
+  Semaphore side_by_side_;
+  Semaphore publishing_;
+  Signal moved_;
+  asio::any_io_executor executor_;
+  RetryPolicy policy_;
+  bool version_uncertain_ = false;
+};
+
+}  // namespace
+
+LiveStream::LiveStream(const StreamPlan& plan, std::string pipeline, RunContext& context)
+    : plan_(std::make_shared<StreamPlan>(plan)), pipeline_(std::move(pipeline)), context_(context),
+      altering_(context.executor, 1) {}
+
+task<void> LiveStream::prepare() {
+  const auto current = plan_;
+  const auto changes = co_await context_.sink.sink.prepare(current->table);
+  for (const auto& [column, action] : changes) {
+    SchemaChanged change{pipeline_, current->name, column, action, {}};
+    change.message = fmt::format("table {}: column {}: {}", current->table.name, column, action);
+    context_.events.emit(change);
+  }
+}
+
+task<void> LiveStream::add_fields(std::map<std::string, DataType> fields) {
+  const auto turn = co_await altering_.acquire();
+  auto extended = std::make_shared<StreamPlan>(*plan_);
+  bool changed = false;
+  for (const auto& [name, type] : fields) {
+    const auto known = [&name = name](const Column& c) { return c.path == name || c.name == name; };
+    if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), known)) continue;
+    extended->table.columns.emplace_back(name, type, extended->spec.columns.size());
+    extended->spec.columns.emplace_back(name, type);
+    changed = true;
+  }
+  if (!changed) co_return;
+  plan_ = std::move(extended);
+  co_await prepare();
+}
+
+void LiveStream::note_unknown(const std::map<std::string, DataType>& fields) {
+  for (const auto& [name, type] : fields) {
+    if (!noted_.insert(name).second) continue;
+    SchemaChanged change{pipeline_, plan_->name, name, "unknown_field", {}};
+    change.message = fmt::format("stream {}: the source gives a field '{}' ({}) that is not declared", plan_->name, name,
+                                 to_string(type));
+    context_.events.emit(change);
+  }
+}
+
+task<void> run_lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result) {
+  Lane lane(std::move(job), stream, context, result, co_await asio::this_coro::executor);
+  co_await lane.run();
+}
+
+}  // namespace sluice

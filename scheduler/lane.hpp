@@ -1,0 +1,62 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "scheduler/run.hpp"
+
+namespace sluice {
+
+// A stream while a run is loading it. Slices hold on to the plan they began with; a field that turns up is added by
+// replacing the plan.
+class LiveStream {
+ public:
+  LiveStream(const StreamPlan& plan, std::string pipeline, RunContext& context);
+  std::shared_ptr<const StreamPlan> plan() const { return plan_; }
+  // Makes or alters the table. Throws what Sink::prepare throws.
+  task<void> prepare();
+  // Adds the fields as columns of the stream and of its table; those it has already are left alone.
+  task<void> add_fields(std::map<std::string, DataType> fields);
+  // Says once per run and field that the source gives a field which nobody asked for.
+  void note_unknown(const std::map<std::string, DataType>& fields);
+
+ private:
+  std::shared_ptr<const StreamPlan> plan_;
+  std::string pipeline_;
+  RunContext& context_;
+  Semaphore altering_;
+  std::set<std::string> noted_;
+};
+
+struct LaneFailure {
+  std::string message;
+  bool passing = false;
+};
+
+// What came of a lane's slices.
+struct LaneResult {
+  Counts counts;
+  std::int64_t published = 0, superseded = 0;
+  std::vector<LaneFailure> failures;
+  std::optional<Instant> newest_read;  // start of the read of the last slice, when it was published
+};
+
+struct LaneJob {
+  LaneId id;
+  std::vector<PlannedSlice> slices;
+  std::int64_t version = 0;  // of the lane's progress, as read
+  Priority priority = Priority::scheduled;
+  std::string run;
+  int parallel = 1;
+  std::function<void()> published;  // called after each published slice: the run is alive
+
+  explicit LaneJob(LaneId i) : id(std::move(i)) {}
+};
+
+// Brings one lane to its target. Slices are extracted side by side and published one at a time: those that move progress
+// in their order, the others when they are ready. A slice that fails for good is reported, its followers are loaded all
+// the same but no longer move progress. Throws only cancellation; `result` then holds what was done before it.
+task<void> run_lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result);
+
+}  // namespace sluice

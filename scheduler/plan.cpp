@@ -1,0 +1,81 @@
+#include "scheduler/plan.hpp"
+
+#include "core/error.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr int default_history_days = 28;
+
+int whole_days(Duration d) { return static_cast<int>(d / std::chrono::hours(24)); }
+
+Day progress_day(const std::string& done_to, const StreamPlan& stream, const Partition& partition) {
+  if (const auto day = parse_day(done_to)) return *day;
+  throw Error(Remedy::give_up,
+              fmt::format("progress of stream {} ({}) is '{}', which is not a day: the stream was loaded with another kind "
+                          "of cursor before; give it a new name",
+                          stream.name, partition.id, done_to));
+}
+
+std::vector<PlannedSlice> cut(const Partition& partition, Day from, Day to, Day today, std::optional<Day> done,
+                              int slice_days) {
+  std::vector<PlannedSlice> slices;
+  for (Day at = from; at < to; at += slice_days) {
+    const Day end = std::min(at + slice_days, to);
+    const Day reached = std::min(end, today);
+    std::optional<std::string> done_to;
+    if (!done || reached > *done) done_to = format_day(reached);
+    slices.emplace_back(Slice::days(partition, at, end), std::move(done_to));
+  }
+  return slices;
+}
+
+std::vector<PlannedSlice> plan_days(const StreamPlan& stream, const Partition& partition, const Progress& progress,
+                                    const Target& target) {
+  const Day today = day_of(target.now, partition.zone);
+  std::optional<Day> done;
+  if (progress.done_to) done = progress_day(*progress.done_to, stream, partition);
+  Day from = today, to = today + 1;
+  if (target.backfill) {
+    from = done.value_or(target.backfill->from);
+    to = std::min(target.backfill->to + 1, to);
+  } else if (done && !target.full_refresh) {
+    from = std::min(*done, today) - whole_days(stream.lookback.value_or(Duration::zero()));
+    if (stream.start) from = std::max(from, std::min(*stream.start, *done));
+  } else {
+    from = stream.start.value_or(today - default_history_days);
+  }
+  if (target.earliest) from = std::max(from, *target.earliest);
+  // A backfill ends where it was told to, even when that is today: its progress must be able to say so.
+  return cut(partition, from, to, target.backfill ? to : today, done, stream.slice_days);
+}
+
+}  // namespace
+
+std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition& partition, const Progress& progress,
+                                      const Target& target) {
+  std::vector<PlannedSlice> slices;
+  switch (stream.spec.cursor) {
+    case Cursor::date:
+      return plan_days(stream, partition, progress, target);
+    case Cursor::value: {
+      if (!target.horizon) throw std::logic_error("a value cursor is planned with a horizon");
+      auto after = target.full_refresh ? std::nullopt : progress.done_to;
+      slices.emplace_back(Slice::values(partition, std::move(after), *target.horizon), target.horizon);
+      return slices;
+    }
+    case Cursor::none:
+      slices.emplace_back(Slice::whole(partition), format_instant(target.now));
+      return slices;
+  }
+  return slices;
+}
+
+bool sweep_due(const StreamPlan& stream, const Progress& sweep_progress, Instant now) {
+  if (!stream.sweep || stream.spec.cursor != Cursor::value) return false;
+  if (!sweep_progress.done_to) return true;
+  const auto last = parse_instant(*sweep_progress.done_to);
+  return !last || now - *last >= *stream.sweep;
+}
+
+}  // namespace sluice

@@ -1,0 +1,45 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/slice.hpp"
+#include "scheduler/pipeline.hpp"
+
+namespace sluice {
+
+// Days [from, to] (inclusive, in the partition's own zone) to be loaded again, in a lane called `name`.
+struct Backfill {
+  std::string name;
+  Day from, to;
+  Backfill(std::string n, Day f, Day t) : name(std::move(n)), from(f), to(t) {}
+};
+
+// How far a lane is to be brought, and from where.
+struct Target {
+  Instant now;
+  bool full_refresh = false;             // from the stream's start again, window by window
+  std::optional<Day> earliest;           // the first day that the source still has
+  std::optional<std::string> horizon;    // Cursor::value: up to where it is safe to read
+  const Backfill* backfill = nullptr;    // nothing: the live lane
+
+  explicit Target(Instant n) : now(n) {}
+};
+
+// A slice, and the progress that its publishing makes; nothing: it re-reads what progress has passed already.
+struct PlannedSlice {
+  Slice slice;
+  std::optional<std::string> done_to;
+  PlannedSlice(Slice s, std::optional<std::string> d) : slice(std::move(s)), done_to(std::move(d)) {}
+};
+
+// The slices that bring a lane from `progress` to `target`, in the order in which they move progress.
+// Date windows: the lookback before `done_to`, then everything up to and with today. `done_to` (the first day that is not
+// loaded for good) never passes today, and never moves back.
+std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition& partition, const Progress& progress,
+                                      const Target& target);
+
+// Whether a sweep (all objects again) is due.
+bool sweep_due(const StreamPlan& stream, const Progress& sweep_progress, Instant now);
+
+}  // namespace sluice

@@ -1,0 +1,221 @@
+#include "scheduler/run.hpp"
+
+#include <fmt/format.h>
+
+#include <list>
+
+#include "scheduler/lane.hpp"
+
+namespace sluice {
+namespace {
+
+class Run {
+ public:
+  Run(const Pipeline& pipeline, const RunRecord& record, const RunOptions& options, RunContext& context)
+      : pipeline_(pipeline), record_(record), options_(options), context_(context) {}
+
+  task<RunEnded> run() {
+    const auto started = context_.clock.uptime();
+    const RunStarted begin{record_.id, record_.pipeline, record_.trigger, record_.planned, record_.started};
+    context_.events.emit(begin);
+    std::exception_ptr cancelled;
+    try {
+      co_await watched_streams();
+    } catch (const boost::system::system_error& e) {
+      if (e.code() != asio::error::operation_aborted) throw;
+      cancelled = std::current_exception();
+    }
+    auto ended = outcome(cancelled != nullptr);
+    ended.took = context_.clock.uptime() - started;
+    context_.events.emit(ended);
+    if (cancelled) std::rethrow_exception(cancelled);
+    co_return ended;
+  }
+
+ private:
+  // `timeout` is without a published slice: a run that makes progress may take as long as it needs.
+  task<void> watched_streams() {
+    last_sign_ = context_.clock.uptime();
+    TaskGroup group(context_.executor);
+    bool finished = false;
+    group.spawn(all_streams(group, finished));
+    group.spawn(watch(group));
+    co_await group.join();
+    if (!finished)
+      failures_.push_back({fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout)",
+                                       format_duration(pipeline_.timeout), pipeline_.name), true});
+  }
+
+  task<void> watch(TaskGroup& group) {
+    for (;;) {
+      const auto left = last_sign_ + pipeline_.timeout - context_.clock.uptime();
+      if (left <= Duration::zero()) break;
+      co_await context_.clock.sleep_for(left);
+    }
+    group.cancel();
+  }
+
+  bool wanted(const StreamPlan& stream) const {
+    if (options_.streams.empty()) return stream.enabled;
+    return std::find(options_.streams.begin(), options_.streams.end(), stream.name) != options_.streams.end();
+  }
+
+  task<void> all_streams(TaskGroup& watchers, bool& finished) {
+    TaskGroup group(context_.executor);
+    for (const auto& stream : pipeline_.streams)
+      if (wanted(stream)) group.spawn(supervise(stream));
+    co_await group.join();
+    finished = true;
+    watchers.cancel();
+  }
+
+  // One stream's failure is noted and leaves the others alone.
+  task<void> supervise(const StreamPlan& plan) {
+    try {
+      co_await load(plan);
+    } catch (const Error& e) {
+      failures_.push_back({fmt::format("{}: {}", plan.name, e.what()), e.passing()});
+    } catch (const boost::system::system_error& e) {
+      if (e.code() == asio::error::operation_aborted) throw;
+      failures_.push_back({fmt::format("{}: {}", plan.name, e.code().message()), false});
+    } catch (const std::exception& e) {
+      failures_.push_back({fmt::format("{}: {}", plan.name, e.what()), false});
+    }
+  }
+
+  task<void> load(const StreamPlan& plan) {
+    LiveStream stream(plan, pipeline_.name, context_);
+    co_await stream.prepare();
+    const auto partitions = co_await context_.source.connector.partitions(plan.spec);
+    TaskGroup group(context_.executor);
+    std::vector<std::optional<Instant>> read(partitions.size());
+    for (std::size_t i = 0; i < partitions.size(); ++i)
+      if (reported(plan, partitions[i])) group.spawn(supervise(stream, partitions[i], read[i]));
+    co_await group.join();
+    if (options_.backfill) co_return;
+    move_watermark(plan, partitions, read);
+    const auto quarantined = co_await context_.sink.sink.count_quarantined(pipeline_.name, plan.name);
+    context_.events.emit(QuarantineSize{pipeline_.name, plan.name, quarantined});
+  }
+
+  // Whether the partition is to be loaded; one that is not is said once.
+  bool reported(const StreamPlan& plan, const Partition& partition) {
+    if (partition.active) return true;
+    const auto id = pipeline_.name + '/' + plan.name + '/' + partition.id;
+    if (context_.remembered.reported_inactive.insert(id).second)
+      context_.events.emit(Notice{Level::warning, pipeline_.name, plan.name,
+                                  fmt::format("{} ({}) is left out: {}", partition.id, partition.name,
+                                              partition.inactive_reason)});
+    return false;
+  }
+
+  task<void> supervise(LiveStream& stream, const Partition& partition, std::optional<Instant>& newest_read) {
+    const auto& name = stream.plan()->name;
+    try {
+      newest_read = co_await load_partition(stream, partition);
+    } catch (const Error& e) {
+      failures_.push_back({fmt::format("{} {}: {}", name, partition.id, e.what()), e.passing()});
+    } catch (const boost::system::system_error& e) {
+      if (e.code() == asio::error::operation_aborted) throw;
+      failures_.push_back({fmt::format("{} {}: {}", name, partition.id, e.code().message()), false});
+    }
+  }
+
+  task<std::optional<Instant>> load_partition(LiveStream& stream, const Partition& partition) {
+    const auto plan = stream.plan();
+    auto& connector = context_.source.connector;
+    Target target(context_.clock.now());
+    target.full_refresh = options_.full_refresh;
+    target.earliest = connector.earliest(plan->spec, partition);
+    if (options_.backfill) target.backfill = &*options_.backfill;
+    if (plan->spec.cursor == Cursor::value) {
+      if (options_.backfill)
+        throw Error(Remedy::give_up, "a stream without date windows cannot be backfilled; use `sluice run --full-refresh`");
+      target.horizon = co_await connector.horizon(plan->spec, partition);
+    }
+    const LaneId live(pipeline_.name, plan->name, partition.id, options_.backfill ? options_.backfill->name : "live");
+    const auto newest = co_await bring(stream, live, partition, target);
+    const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
+    if (!options_.backfill && plan->sweep) {
+      const auto swept = co_await context_.sink.sink.progress(sweep);
+      target.full_refresh = true;
+      if (sweep_due(*plan, swept, target.now)) co_await bring(stream, sweep, partition, target);
+    }
+    co_return newest;
+  }
+
+  task<std::optional<Instant>> bring(LiveStream& stream, LaneId lane, const Partition& partition, const Target& target) {
+    LaneJob job(std::move(lane));
+    const auto progress = co_await context_.sink.sink.progress(job.id);
+    job.slices = plan_slices(*stream.plan(), partition, progress, target);
+    job.version = progress.version;
+    job.priority = options_.backfill ? Priority::backfill : Priority::scheduled;
+    job.run = record_.id;
+    job.parallel = options_.parallel > 0 ? options_.parallel : context_.source.connector.parallel_slices();
+    job.published = [this] { last_sign_ = context_.clock.uptime(); };
+    planned_ += static_cast<std::int64_t>(job.slices.size());
+    context_.events.emit(RunPlanned{record_.id, record_.pipeline, planned_});
+    auto& result = lanes_.emplace_back();
+    co_await run_lane(std::move(job), stream, context_, result);
+    co_return result.newest_read;
+  }
+
+  // The least over the active partitions; unknown until each of them was read once by this process.
+  void move_watermark(const StreamPlan& plan, const std::vector<Partition>& partitions,
+                      const std::vector<std::optional<Instant>>& read) {
+    std::optional<Instant> least;
+    for (std::size_t i = 0; i < partitions.size(); ++i) {
+      if (!partitions[i].active) continue;
+      const std::tuple key(pipeline_.name, plan.name, partitions[i].id);
+      if (read[i]) context_.remembered.watermarks[key] = *read[i];
+      const auto known = context_.remembered.watermarks.find(key);
+      if (known == context_.remembered.watermarks.end()) return;
+      least = least ? std::min(*least, known->second) : known->second;
+    }
+    if (least) context_.events.emit(WatermarkMoved{pipeline_.name, plan.name, *least});
+  }
+
+  RunEnded outcome(bool cancelled) const {
+    RunEnded ended;
+    ended.run = record_.id;
+    ended.pipeline = record_.pipeline;
+    ended.trigger = record_.trigger;
+    auto failures = failures_;
+    for (const auto& lane : lanes_) {
+      ended.counts += lane.counts;
+      ended.slices_published += lane.published + lane.superseded;
+      ended.slices_failed += static_cast<std::int64_t>(lane.failures.size());
+      failures.insert(failures.end(), lane.failures.begin(), lane.failures.end());
+    }
+    if (cancelled) {
+      ended.outcome = Outcome::cancelled;
+      ended.message = "cancelled";
+    } else if (!failures.empty()) {
+      ended.outcome = ended.slices_published > 0 ? Outcome::partial : Outcome::failed;
+      ended.message = failures.front().message;
+      if (failures.size() > 1) ended.message += fmt::format(" (and {} more failures)", failures.size() - 1);
+      const auto passing = [](const LaneFailure& f) { return f.passing; };
+      ended.passing = std::any_of(failures.begin(), failures.end(), passing);
+    }
+    return ended;
+  }
+
+  const Pipeline& pipeline_;
+  const RunRecord& record_;
+  const RunOptions& options_;
+  RunContext& context_;
+  Duration last_sign_{};
+  std::int64_t planned_ = 0;
+  std::list<LaneResult> lanes_;          // filled while the lanes run: a cancelled run has done what it has done
+  std::vector<LaneFailure> failures_;    // of whole streams, partitions, and of the run
+};
+
+}  // namespace
+
+task<RunEnded> run_pipeline(const Pipeline& pipeline, const RunRecord& run, const RunOptions& options,
+                            RunContext& context) {
+  Run body(pipeline, run, options, context);
+  co_return co_await body.run();
+}
+
+}  // namespace sluice

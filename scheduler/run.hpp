@@ -1,0 +1,66 @@
+#pragma once
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/connector.hpp"
+#include "core/events.hpp"
+#include "core/sink.hpp"
+#include "core/state.hpp"
+#include "core/retry.hpp"
+#include "scheduler/pipeline.hpp"
+#include "scheduler/plan.hpp"
+
+namespace sluice {
+
+// A source as all its runs share it.
+struct SharedSource {
+  Connector& connector;
+  Semaphore slots;  // slices being extracted
+  SharedSource(Connector& c, asio::any_io_executor executor) : connector(c), slots(std::move(executor), c.parallel_slices()) {}
+};
+
+// A sink as all its runs share it.
+struct SharedSink {
+  Sink& sink;
+  Semaphore permits;  // slices that hold, or may soon hold, one of its connections
+  SharedSink(Sink& s, asio::any_io_executor executor, std::int64_t connections)
+      : sink(s), permits(std::move(executor), connections) {}
+};
+
+// What runs leave for later runs of the same process.
+struct RunMemory {
+  // (pipeline, stream, partition) → start of the read of its newest published window.
+  std::map<std::tuple<std::string, std::string, std::string>, Instant> watermarks;
+  // Partitions already reported as inactive: pipeline/stream/partition.
+  std::set<std::string> reported_inactive;
+};
+
+struct RunContext {
+  asio::any_io_executor executor;
+  SharedSource& source;
+  SharedSink& sink;
+  Semaphore& memory;  // bytes of batches in flight, all runs together
+  Clock& clock;
+  Events& events;
+  Rng& rng;
+  RunMemory& remembered;
+};
+
+// What of a pipeline to run.
+struct RunOptions {
+  std::vector<std::string> streams;  // empty: all that are enabled
+  bool full_refresh = false;
+  std::optional<Backfill> backfill;
+  int parallel = 0;                  // slices of one lane at a time; 0: as many as the source takes
+};
+
+// One run of a pipeline from its first request to its outcome. `run.id`, `pipeline`, `trigger`, `planned`, `started` are
+// given; the outcome, the counts and the message are filled in and returned as the event that was emitted.
+// A failed slice stops neither other partitions nor other streams. Throws only when it is cancelled from outside
+// (after emitting the outcome `cancelled`).
+task<RunEnded> run_pipeline(const Pipeline& pipeline, const RunRecord& run, const RunOptions& options, RunContext& context);
+
+}  // namespace sluice

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, runs every test, prints one line of totals.
+#   tests/run.sh          the tests
+#   tests/run.sh asan     the same under AddressSanitizer and UndefinedBehaviorSanitizer
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=${1:-dev}
+
+./deploy/install-packages.sh build test
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cmake --preset "$preset" >"$log" 2>&1 || { cat "$log"; exit 1; }
+cmake --build --preset "$preset"
+
+passed=0 failed=0
+for program in build/"$preset"/tests/test_*; do
+  [ -x "$program" ] && [ -f "$program" ] || continue
+  name=$(basename "$program")
+  started=$SECONDS
+  if timeout 1200 "$program" --reporter junit --out "$log.xml" >"$log" 2>&1; then verdict=ok; else verdict=FAILED; fi
+  total=$(grep -c '<testcase ' "$log.xml" 2>/dev/null || true)
+  bad=$(awk '/<testcase /{open=1} open && /<(failure|error) /{n++; open=0} END{print n+0}' "$log.xml" 2>/dev/null || echo 0)
+  if [ "$verdict" = FAILED ]; then
+    [ "$bad" -gt 0 ] || bad=1   # it crashed, or ran out of time
+    cat "$log" "$log.xml" 2>/dev/null | tail -n 200
+  fi
+  printf '%-20s %-6s %4d tests  %3d s\n' "$name" "$verdict" "$total" $((SECONDS - started))
+  rm -f "$log.xml"
+  passed=$((passed + total - bad)) failed=$((failed + bad))
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,287 @@
+#include "scheduler/run.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/events.hpp"
+#include "tests/support/memory_sink.hpp"
+#include "tests/support/scripted_connector.hpp"
+#include "tests/support/world.hpp"
+
+using namespace sluice;
+using namespace std::chrono_literals;
+using test::MemorySink;
+using test::ScriptedConnector;
+
+namespace {
+
+// One pipeline with one stream of days 2026-03-01, 03-02 and today, 03-03.
+struct Fixture {
+  test::World world{*parse_instant("2026-03-03T12:00:00Z")};
+  test::RecordedEvents events;
+  Rng rng{1};
+  MemorySink sink;
+  ScriptedConnector connector{world.clock()};
+  SharedSource source{connector, world.executor()};
+  SharedSink shared_sink{sink, world.executor(), 2};
+  Semaphore memory{world.executor(), 1 << 20};
+  RunMemory remembered;
+  RunContext context{world.executor(), source, shared_sink, memory, world.clock(), events, rng, remembered};
+  Pipeline pipeline;
+  RunOptions options;
+
+  Fixture() {
+    pipeline.name = "p";
+    StreamPlan stream;
+    stream.name = "days";
+    stream.spec = ScriptedConnector::days();
+    stream.start = Day(2026, 3, 1);
+    stream.lookback = 24h;
+    stream.table.name = "days";
+    stream.table.cursor = Cursor::date;
+    Faults faults;
+    stream.transform = Transform::make(stream.spec, {}, stream.table, faults);
+    REQUIRE(faults.empty());
+    pipeline.streams.push_back(stream);
+    for (const auto* day : {"a/2026-03-01", "a/2026-03-02", "a/2026-03-03"}) connector.answers[day].reads = {{1, 2}};
+  }
+
+  RunEnded run() {
+    RunRecord record;
+    record.id = "run";
+    record.pipeline = pipeline.name;
+    record.trigger = "manual";
+    record.started = record.planned = world.clock().now();
+    auto ended = world.run(run_pipeline(pipeline, record, options, context));
+    CHECK(sink.open_loads == 0);
+    CHECK(connector.now_reading == 0);
+    CHECK(source.slots.available() == connector.parallel_slices());
+    CHECK(shared_sink.permits.available() == 2);
+    CHECK(memory.available() == 1 << 20);
+    return ended;
+  }
+
+  Progress progress(const char* partition = "a", const char* lane = "live") {
+    return sink.progresses[LaneId("p", "days", partition, lane)];
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a run loads every slice and moves progress to today") {
+  Fixture f;
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::succeeded);
+  CHECK(ended.slices_published == 3);
+  CHECK(ended.counts.read == 6);
+  CHECK(f.sink.rows["days"].size() == 6);
+  CHECK(f.progress().done_to == "2026-03-03");
+  CHECK(f.events.of<SliceEnded>().size() == 3);
+  REQUIRE(f.events.of<WatermarkMoved>().size() == 1);
+  CHECK(format_instant(f.events.of<WatermarkMoved>()[0].watermark) == "2026-03-03T12:00:00Z");
+}
+
+TEST_CASE("slices are extracted side by side and published in the order of progress") {
+  Fixture f;
+  f.connector.answers["a/2026-03-01"].delay = 10s;
+  f.connector.answers["a/2026-03-02"].delay = 5s;
+  f.run();
+  CHECK(f.connector.most_reading == 3);
+  CHECK(f.sink.published == std::vector<std::string>{"a/2026-03-01", "a/2026-03-02", "a/2026-03-03"});
+}
+
+TEST_CASE("lookback slices are published when they are ready") {
+  Fixture f;
+  f.run();
+  f.sink.published.clear();
+  f.connector.answers["a/2026-03-02"].delay = 10s;
+  f.run();
+  CHECK(f.sink.published == std::vector<std::string>{"a/2026-03-03", "a/2026-03-02"});
+}
+
+TEST_CASE("a slice that fails for a passing cause is read again") {
+  Fixture f;
+  f.connector.answers["a/2026-03-02"].errors.emplace_back(Remedy::retry, "connection reset");
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.rows["days"].size() == 6);
+}
+
+TEST_CASE("a slice that fails for good stops no other, and progress stays before it") {
+  Fixture f;
+  f.connector.answers["a/2026-03-02"].errors.emplace_back(Remedy::give_up, "(#100) bad parameter");
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::partial);
+  CHECK(ended.slices_failed == 1);
+  CHECK_FALSE(ended.passing);
+  CHECK_THAT(ended.message, Catch::Contains("2026-03-02") && Catch::Contains("(#100) bad parameter"));
+  CHECK(f.sink.rows["days"].size() == 4);
+  CHECK(f.progress().done_to == "2026-03-02");
+  // The next run brings what is missing.
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.rows["days"].size() == 6);
+  CHECK(f.progress().done_to == "2026-03-03");
+}
+
+TEST_CASE("partitions do not stop one another") {
+  Fixture f;
+  f.connector.accounts.emplace_back("b");
+  for (const auto* day : {"b/2026-03-01", "b/2026-03-02", "b/2026-03-03"})
+    f.connector.answers[day].errors = {Error(Remedy::give_up, "no permission")};
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::partial);
+  CHECK(f.progress("a").done_to == "2026-03-03");
+  CHECK_FALSE(f.progress("b").done_to);
+  CHECK(f.events.of<WatermarkMoved>().empty());
+}
+
+TEST_CASE("an inactive partition is reported once and left out") {
+  Fixture f;
+  f.connector.accounts.emplace_back("b");
+  f.connector.accounts[1].active = false;
+  f.connector.accounts[1].inactive_reason = "the account is disabled";
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.events.of<Notice>().size() == 1);
+  CHECK(f.events.of<WatermarkMoved>().size() == 2);
+}
+
+TEST_CASE("an empty answer for a window with rows is asked for once more, then believed") {
+  Fixture f;
+  f.run();
+  f.connector.reads.clear();
+  f.connector.answers["a/2026-03-03"].reads = {{}, {}, {}};
+  f.run();
+  CHECK(std::count(f.connector.reads.begin(), f.connector.reads.end(), "a/2026-03-03") == 2);
+  CHECK(f.sink.rows["days"].size() == 4);
+}
+
+TEST_CASE("an empty answer that was a mistake is not believed") {
+  Fixture f;
+  f.run();
+  auto& today = f.connector.answers["a/2026-03-03"];
+  today.count = 0;
+  today.reads = {{}, {1, 2, 3}};
+  f.run();
+  CHECK(f.sink.rows["days"].size() == 7);
+}
+
+TEST_CASE("a lost reply to COMMIT neither loses nor repeats the slice, and the lane goes on") {
+  Fixture f;
+  f.sink.lose_next_commit_reply = true;
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.rows["days"].size() == 6);
+  CHECK(f.progress().done_to == "2026-03-03");
+}
+
+TEST_CASE("a lane that another process took over stops, and nothing is written") {
+  Fixture f;
+  f.connector.answers["a/2026-03-01"].delay = 10s;
+  const auto interfere = [&]() -> task<void> {
+    co_await f.world.clock().sleep_for(5s);
+    f.sink.progresses[LaneId("p", "days", "a", "live")].version = 40;
+  };
+  RunRecord record;
+  record.id = "run";
+  record.pipeline = "p";
+  const auto both = [&]() -> task<void> {
+    TaskGroup group(f.world.executor());
+    group.spawn(interfere());
+    const auto ended = co_await run_pipeline(f.pipeline, record, f.options, f.context);
+    co_await group.join();
+    CHECK(ended.outcome == Outcome::failed);
+    CHECK_THAT(ended.message, Catch::Contains("another process took over"));
+  };
+  f.world.run(both());
+  CHECK(f.sink.rows["days"].empty());
+}
+
+TEST_CASE("a run without a published slice for too long is stopped; one that makes progress is not") {
+  Fixture f;
+  f.pipeline.timeout = 1h;
+  f.connector.answers["a/2026-03-01"].delay = 50min;
+  f.connector.answers["a/2026-03-02"].delay = 100min;
+  f.connector.answers["a/2026-03-03"].delay = 100min;
+  CHECK(f.run().outcome == Outcome::succeeded);
+
+  Fixture g;
+  g.pipeline.timeout = 1h;
+  g.connector.answers["a/2026-03-02"].delay = 100min;
+  const auto ended = g.run();
+  CHECK(ended.outcome == Outcome::partial);
+  CHECK(ended.passing);
+  CHECK_THAT(ended.message, Catch::Contains("no slice was published within 1h"));
+}
+
+TEST_CASE("a cancelled run ends as cancelled, leaves nothing behind, and the next run completes it") {
+  Fixture f;
+  f.connector.answers["a/2026-03-02"].delay = 1h;
+  RunRecord record;
+  record.id = "run";
+  record.pipeline = "p";
+  CHECK_FALSE(f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"),
+                                [](Fixture& x, RunRecord& r) -> task<void> {
+                                  co_await run_pipeline(x.pipeline, r, x.options, x.context);
+                                }(f, record)));
+  REQUIRE(f.events.of<RunEnded>().size() == 1);
+  CHECK(f.events.of<RunEnded>()[0].outcome == Outcome::cancelled);
+  CHECK(f.sink.open_loads == 0);
+  CHECK(f.source.slots.available() == 4);
+  CHECK(f.shared_sink.permits.available() == 2);
+  f.connector.answers["a/2026-03-02"].delay = 0s;
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.rows["days"].size() == 6);
+}
+
+TEST_CASE("a new field is added to the table and the slice is read again with it") {
+  Fixture f;
+  f.pipeline.streams[0].spec.new_fields = NewFields::add;
+  f.connector.answers["a/2026-03-02"].unknown = {{"fresh", DataType(Type::text)}};
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.columns["days"] == std::vector<std::string>{"account", "day", "n", "fresh"});
+  CHECK(f.sink.rows["days"].size() == 6);
+  REQUIRE(f.events.of<SchemaChanged>().size() == 1);
+  CHECK(f.events.of<SchemaChanged>()[0].action == "column_added");
+}
+
+TEST_CASE("a new field that is ignored is said once") {
+  Fixture f;
+  for (auto& answer : f.connector.answers) answer.second.unknown = {{"fresh", DataType(Type::text)}};
+  CHECK(f.run().outcome == Outcome::succeeded);
+  REQUIRE(f.events.of<SchemaChanged>().size() == 1);
+  CHECK(f.events.of<SchemaChanged>()[0].action == "unknown_field");
+}
+
+TEST_CASE("a backfill loads beside the live lane and leaves its progress alone") {
+  Fixture f;
+  f.run();
+  f.options.backfill.emplace("again", Day(2026, 3, 1), Day(2026, 3, 2));
+  CHECK(f.run().slices_published == 2);
+  CHECK(f.progress().done_to == "2026-03-03");
+  CHECK(f.progress("a", "again").done_to == "2026-03-03");
+  // The same command again has nothing left to do.
+  CHECK(f.run().slices_published == 0);
+}
+
+TEST_CASE("many slices of many partitions share few sink connections without a deadlock") {
+  Fixture f;
+  f.connector.accounts.clear();
+  f.pipeline.streams[0].start = Day(2026, 1, 1);
+  for (const auto* id : {"a", "b", "c", "d", "e"}) f.connector.accounts.emplace_back(id);
+  for (auto& account : f.connector.accounts)
+    for (Day day(2026, 1, 1); day <= Day(2026, 3, 3); ++day) {
+      auto& answer = f.connector.answers[account.id + "/" + format_day(day)];
+      answer.reads = {{1}};
+      answer.delay = std::chrono::seconds((day - Day(2026, 1, 1)) % 3 == 0 ? 30 : 1);
+    }
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::succeeded);
+  CHECK(f.sink.rows["days"].size() == 5 * 62);
+  CHECK(f.connector.most_reading <= 4);
+}
+
+TEST_CASE("when the partitions cannot be listed the run fails with that message") {
+  Fixture f;
+  f.connector.partitions_error = Error(Remedy::give_up, "the token has expired");
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::failed);
+  CHECK(ended.message == "days: the token has expired");
+}

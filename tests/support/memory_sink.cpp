@@ -1,0 +1,124 @@
+#include "tests/support/memory_sink.hpp"
+
+#include <algorithm>
+
+namespace sluice::test {
+namespace {
+
+class MemoryLoad final : public Load {
+ public:
+  MemoryLoad(MemorySink& sink, Table table, LaneId lane, Slice slice)
+      : sink_(sink), table_(std::move(table)), lane_(std::move(lane)), slice_(std::move(slice)) {
+    ++sink_.open_loads;
+  }
+  ~MemoryLoad() override { --sink_.open_loads; }
+
+  task<void> stage(Batch& batch) override {
+    for (std::size_t i = 0; i < batch.rows(); ++i) {
+      MemorySink::Row row;
+      for (const auto& column : table_.columns) {
+        const auto& cell = batch.row(i)[column.source];
+        if (cell.is_null()) continue;
+        row[column.name] = cell.kind == Kind::text ? std::string(batch.text(cell)) : std::to_string(cell.integer);
+      }
+      staged_.push_back(std::move(row));
+    }
+    rejected_ += static_cast<std::int64_t>(batch.rejects.size());
+    co_return;
+  }
+
+  void without_columns(const std::vector<std::string>& names) override { sink_.without = names; }
+
+  task<Published> publish(const Publication& publication) override {
+    if (!sink_.fail_publishes.empty()) {
+      const auto error = sink_.fail_publishes.front();
+      sink_.fail_publishes.erase(sink_.fail_publishes.begin());
+      throw error;
+    }
+    auto& progress = sink_.progresses[lane_];
+    if (progress.version != publication.expected_version) throw Error(Remedy::give_up, "another process took over");
+    auto& rows = sink_.rows[table_.name];
+    const auto in_window = [&](const MemorySink::Row& row) { return covers(row); };
+    Published result;
+    const auto before = std::count_if(rows.begin(), rows.end(), in_window);
+    if (slice_.day_window() && staged_.empty() && before > 0 && !publication.believe_empty) {
+      result.outcome = Published::Outcome::confirm_empty;
+      co_return result;
+    }
+    if (slice_.day_window()) rows.erase(std::remove_if(rows.begin(), rows.end(), in_window), rows.end());
+    rows.insert(rows.end(), staged_.begin(), staged_.end());
+    if (publication.done_to) progress.done_to = publication.done_to;
+    ++progress.version;
+    sink_.published.push_back(slice_.id());
+    sink_.complete.push_back(publication.complete);
+    if (std::exchange(sink_.lose_next_commit_reply, false)) throw Error(Remedy::retry, "the reply to COMMIT was lost");
+    result.version = progress.version;
+    result.counts.read = publication.read;
+    result.counts.inserted = static_cast<std::int64_t>(staged_.size());
+    result.counts.quarantined = rejected_;
+    result.counts.filtered = publication.filtered;
+    co_return result;
+  }
+
+ private:
+  bool covers(const MemorySink::Row& row) const {
+    const auto* window = slice_.day_window();
+    if (!window) return false;
+    const auto partition = row.find(table_.partition_column);
+    if (!table_.partition_column.empty() && (partition == row.end() || partition->second != slice_.partition().id))
+      return false;
+    const auto day = row.find(table_.cursor_column);
+    if (day == row.end()) return false;
+    const auto days = std::stoll(day->second);
+    return days >= window->from - Day(1970, 1, 1) && days < window->to - Day(1970, 1, 1);
+  }
+
+  MemorySink& sink_;
+  Table table_;
+  LaneId lane_;
+  Slice slice_;
+  std::vector<MemorySink::Row> staged_;
+  std::int64_t rejected_ = 0;
+};
+
+}  // namespace
+
+task<std::vector<std::string>> MemorySink::plan(const Table&) { co_return std::vector<std::string>(); }
+
+task<std::map<std::string, std::string>> MemorySink::prepare(const Table& table) {
+  std::map<std::string, std::string> changes;
+  auto& known = columns[table.name];
+  const bool made = known.empty();
+  for (const auto& column : table.columns) {
+    if (std::find(known.begin(), known.end(), column.name) != known.end()) continue;
+    known.push_back(column.name);
+    if (!made) changes[column.name] = "column_added";
+  }
+  co_return changes;
+}
+
+task<Progress> MemorySink::progress(const LaneId& lane) {
+  const auto found = progresses.find(lane);
+  co_return found == progresses.end() ? Progress() : found->second;
+}
+
+task<std::vector<std::pair<LaneId, Progress>>> MemorySink::lanes(const std::string& pipeline) {
+  std::vector<std::pair<LaneId, Progress>> found;
+  for (const auto& lane : progresses)
+    if (lane.first.pipeline == pipeline) found.push_back(lane);
+  co_return found;
+}
+
+task<std::unique_ptr<Load>> MemorySink::open(const Table& table, const LaneId& lane, const Slice& slice, const std::string&,
+                                             Instant) {
+  std::unique_ptr<Load> load = std::make_unique<MemoryLoad>(*this, table, lane, slice);
+  co_return load;
+}
+
+task<std::int64_t> MemorySink::count_quarantined(const std::string&, const std::string&) { co_return 0; }
+
+task<std::vector<QuarantinedRow>> MemorySink::quarantined(const std::string&, const std::string&, std::size_t) {
+  co_return std::vector<QuarantinedRow>();
+}
+
+}  // namespace sluice::test

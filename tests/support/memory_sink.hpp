@@ -1,0 +1,40 @@
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/sink.hpp"
+
+namespace sluice::test {
+
+// A sink that keeps everything in maps: for testing what drives a sink. Its rules are the real sinks' in short.
+class MemorySink final : public Sink {
+ public:
+  using Row = std::map<std::string, std::string>;
+
+  task<std::vector<std::string>> plan(const Table& table) override;
+  task<std::map<std::string, std::string>> prepare(const Table& table) override;
+  task<Progress> progress(const LaneId& lane) override;
+  task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& pipeline) override;
+  task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
+                                   Instant read_started) override;
+  task<std::int64_t> count_quarantined(const std::string& pipeline, const std::string& stream) override;
+  task<std::vector<QuarantinedRow>> quarantined(const std::string& pipeline, const std::string& stream,
+                                                std::size_t limit) override;
+  task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
+  task<void> close() override { co_return; }
+
+  // What a test looks at, and how it makes trouble.
+  std::map<std::string, std::vector<Row>> rows;               // table → rows
+  std::map<LaneId, Progress> progresses;
+  std::vector<std::string> published;                          // slice ids, in order
+  std::map<std::string, std::vector<std::string>> columns;    // table → columns
+  std::vector<Error> fail_publishes;                           // thrown by the next publishes, first first
+  bool lose_next_commit_reply = false;                         // published, and yet an error
+  std::vector<std::string> without;                            // columns left out, as told
+  std::vector<bool> complete;
+  int open_loads = 0;
+};
+
+}  // namespace sluice::test

@@ -1,0 +1,90 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/connector.hpp"
+#include "core/error.hpp"
+
+namespace sluice::test {
+
+// A connector whose answers the test writes: rows per slice id, errors that come first, a delay per read.
+// Its stream `days` has columns (account, day, n); `objects` has (id).
+class ScriptedConnector final : public Connector {
+ public:
+  explicit ScriptedConnector(Clock& clock) : clock_(clock) {}
+
+  struct Answer {
+    std::vector<Error> errors;                     // thrown by the first reads
+    std::vector<std::vector<std::int64_t>> reads;  // values of n, read after read; the last one repeats
+    Duration delay{};
+    std::map<std::string, DataType> unknown;       // fields that no column asks for
+    std::size_t count = 0;                         // of the reads that gave rows
+  };
+  std::map<std::string, Answer> answers;
+  std::vector<Partition> accounts{Partition("a")};
+  std::vector<std::string> reads;  // slice ids, in order
+  int now_reading = 0, most_reading = 0;
+  std::optional<Error> partitions_error;
+
+  static StreamSpec days() {
+    StreamSpec spec;
+    spec.name = "days";
+    spec.columns = {Column("account", Type::text), Column("day", Type::date), Column("n", Type::int64)};
+    spec.key = {"account", "day", "n"};
+    spec.cursor = Cursor::date;
+    spec.partition_column = "account";
+    spec.cursor_column = "day";
+    return spec;
+  }
+
+  std::vector<StreamSpec> catalogue() const override { return {days()}; }
+  StreamSpec configure(const std::string&, const Settings&, Faults&) const override { return days(); }
+  task<std::vector<Partition>> partitions(const StreamSpec&) override {
+    if (partitions_error) throw *partitions_error;
+    co_return accounts;
+  }
+  task<std::string> horizon(const StreamSpec&, const Partition&) override { co_return format_instant(clock_.now()); }
+  int parallel_slices() const override { return 4; }
+
+  task<void> read(const StreamSpec& spec, const Slice& slice, Output& out) override {
+    reads.push_back(slice.id());
+    auto& answer = answers[slice.id()];
+    most_reading = std::max(most_reading, ++now_reading);
+    struct Left {
+      int& n;
+      ~Left() { --n; }
+    } left{now_reading};
+    co_await clock_.sleep_for(answer.delay);
+    if (!answer.errors.empty()) {
+      const auto error = answer.errors.front();
+      answer.errors.erase(answer.errors.begin());
+      throw error;
+    }
+    Batch batch(spec.columns.size());
+    if (!answer.reads.empty()) {
+      for (const auto n : answer.reads[std::min(answer.count, answer.reads.size() - 1)]) {
+        const auto account = batch.add_text(slice.partition().id);
+        auto row = batch.add_row();
+        row[0] = account;
+        row[1] = Cell::of(slice.day_window() ? slice.day_window()->from - Day(1970, 1, 1) : 0);
+        row[2] = Cell::of(n);
+      }
+    }
+    ++answer.count;
+    for (const auto& field : answer.unknown) {
+      const auto known = [&](const Column& c) { return c.name == field.first; };
+      if (std::none_of(spec.columns.begin(), spec.columns.end(), known)) batch.unknown_fields.insert(field);
+    }
+    co_await out.emit(std::move(batch));
+  }
+  Batch parse(const StreamSpec& spec, std::string_view) const override { return Batch(spec.columns.size()); }
+  task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
+
+ private:
+  Clock& clock_;
+};
+
+}  // namespace sluice::test
