@@ -1,0 +1,38 @@
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+
+// The arrows between the folders, as docs/architecture.md draws them: who may include whom.
+TEST_CASE("no folder includes what it must not know") {
+  const std::map<std::string, std::set<std::string>> may_include{
+      {"core", {"core"}},
+      {"net", {"core", "net"}},
+      {"db", {"core", "db"}},
+      {"transform", {"core", "transform"}},
+      {"scheduler", {"core", "transform", "scheduler"}},
+      {"connectors", {"core", "net", "db", "connectors"}},
+      {"sinks", {"core", "db", "sinks"}},
+      {"sandbox", {"core", "sandbox"}},
+      {"daemon", {"core", "net", "db", "transform", "scheduler", "connectors", "sinks", "daemon"}},
+  };
+  const std::regex include(R"re(^\s*#include "([a-z_]+)/)re");
+  int files = 0;
+  for (const auto& [folder, allowed] : may_include) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(SLUICE_SOURCE_DIR "/" + folder)) {
+      if (entry.path().extension() != ".cpp" && entry.path().extension() != ".hpp") continue;
+      ++files;
+      std::ifstream file(entry.path());
+      std::smatch found;
+      for (std::string line; std::getline(file, line);) {
+        if (!std::regex_search(line, found, include)) continue;
+        INFO(entry.path().string() << " includes " << found[1].str() << "/");
+        CHECK(allowed.count(found[1].str()) == 1);
+      }
+    }
+  }
+  CHECK(files > 40);
+}
