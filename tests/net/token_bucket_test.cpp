@@ -68,7 +68,9 @@ TEST_CASE("backfills leave the reserve to scheduled runs") {
   Duration now{};
   CHECK(calls_in(bucket, now, 1ms, Priority::backfill) == 14);
   CHECK(calls_in(bucket, now, 100s, Priority::backfill) == Approx(700).margin(1));
-  SECTION("a scheduled call finds its share untouched") { CHECK(bucket.wait(now, 6, Priority::scheduled, {}) == 0s); }
+  SECTION("a scheduled call finds its share untouched") {
+    CHECK(bucket.wait(now, 6, Priority::scheduled, {}) == 0s);
+  }
   SECTION("scheduled calls may take everything") {
     calls_in(bucket, now, 1s);
     CHECK(calls_in(bucket, now, 100s) == Approx(1000).margin(1));
@@ -119,11 +121,8 @@ TEST_CASE("a used-up quota pauses for as long as the API says, at most an hour a
     std::optional<Duration> regain;
     Duration pause;
   };
-  const auto [used, regain, pause] = GENERATE(values<Scenario>({{1.18, 47min, 47min},
-                                                                {1.18, 0s, 1min},
-                                                                {1.0, {}, 1min},
-                                                                {0.3, 5min, 5min},
-                                                                {1.5, 24h * 400, 1h}}));
+  const auto [used, regain, pause] = GENERATE(values<Scenario>(
+      {{1.18, 47min, 47min}, {1.18, 0s, 1min}, {1.0, {}, 1min}, {0.3, 5min, 5min}, {1.5, 24h * 400, 1h}}));
   CHECK(bucket.usage(10s, used, regain));
   CHECK(bucket.paused_until() == 10s + pause);
   CHECK(bucket.wait(10s, 1, Priority::scheduled, {}) >= pause);

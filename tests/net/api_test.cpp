@@ -1,0 +1,451 @@
+#include "net/api.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/scripted_http.hpp"
+#include "tests/support/world.hpp"
+
+using namespace sluice;
+using namespace std::chrono_literals;
+using test::ScriptedHttp;
+using test::World;
+
+namespace {
+
+// An API whose status says what is wrong and whose headers say how much of the quota is used ("x-usage: account 0.5").
+class TestDialect final : public Dialect {
+ public:
+  explicit TestDialect(Clock& clock) : clock_(clock) {}
+
+  void sign(HttpRequest& request) override { request.headers.emplace_back("authorization", token_); }
+
+  Verdict judge(const HttpRequest&, const HttpResponse& response) const override {
+    Verdict verdict;
+    for (const auto& [name, value] : response.headers)
+      if (name == "x-usage") {
+        const auto space = value.find(' ');
+        verdict.usage.emplace_back(value.substr(0, space), std::stod(value.substr(space)));
+      }
+    verdict.version_warning = response.header("x-version-warning");
+    std::optional<Duration> wait;
+    if (const auto after = response.header("retry-after")) wait = std::chrono::seconds(std::stol(*after));
+    verdict.throttled_bucket = response.header("x-throttled").value_or("");
+    switch (response.status) {
+      case 200:
+        break;
+      case 401:
+        verdict.error.emplace(Remedy::reauthenticate, "the token is not valid");
+        break;
+      case 413:
+        verdict.error.emplace(Remedy::shrink, "too much data");
+        break;
+      case 403:
+        verdict.error.emplace(Remedy::give_up, "no permission: grant ads_read");
+        break;
+      case 429:
+        verdict.error.emplace(Remedy::slow_down, "too many calls", wait);
+        break;
+      default:
+        verdict.error.emplace(Remedy::retry, "the server had a problem: " + response.body, wait);
+        verdict.reason = "server_error";
+    }
+    return verdict;
+  }
+
+  task<bool> renew() override {
+    ++renewals;
+    co_await clock_.sleep_for(2s);
+    if (renewable) token_ = "fresh";
+    co_return renewable;
+  }
+
+  bool renewable = true;
+  int renewals = 0;
+
+ private:
+  Clock& clock_;
+  std::string token_ = "stale";
+};
+
+class Recorder final : public Events {
+ public:
+  void emit(const Event& event) override { all.push_back(event); }
+  template <typename T>
+  std::vector<T> of() const {
+    std::vector<T> found;
+    for (const auto& event : all)
+      if (const auto* one = std::get_if<T>(&event)) found.push_back(*one);
+    return found;
+  }
+  std::vector<Event> all;
+};
+
+ApiRequest get(std::string path, std::vector<std::string> buckets = {"account"}, Priority p = Priority::scheduled) {
+  return ApiRequest(HttpRequest("GET", "https://api.test" + path), std::move(buckets), p);
+}
+
+// An Api with a script behind it.
+struct Bench {
+  World world;
+  ScriptedHttp http{world.clock()};
+  TestDialect dialect{world.clock()};
+  Recorder events;
+  Rng rng{3};
+  std::optional<Api> api_;
+  ApiOptions options{"facebook", RateLimit{10, 20, 0.75, 0.30}, RetryPolicy{6, 1s, 5min, 15min}};
+
+  Api& api() {
+    if (!api_) api_.emplace(options, http, dialect, world.clock(), events, rng);
+    return *api_;
+  }
+  Duration now() { return world.clock().uptime(); }
+  HttpResponse call(ApiRequest request) { return world.run(api().call(std::move(request))); }
+  Error failure_of(ApiRequest request) {
+    try {
+      call(std::move(request));
+    } catch (const Error& error) {
+      return error;
+    }
+    throw std::logic_error("the call succeeded");
+  }
+
+  task<void> call_and_note(ApiRequest request, std::vector<Duration>& done) {
+    co_await api().call(std::move(request));
+    done.push_back(now());
+  }
+  // Calls side by side; when each of them was done.
+  std::vector<Duration> call_all(std::vector<ApiRequest> requests) {
+    std::vector<Duration> done;
+    const auto body = [&]() -> task<void> {
+      TaskGroup group(world.executor());
+      for (auto& request : requests) group.spawn(call_and_note(std::move(request), done));
+      co_await group.join();
+    };
+    world.run(body());
+    return done;
+  }
+};
+
+class Collect final : public BodyReader {
+ public:
+  void begin(const HttpResponse& head) override { status = head.status; }
+  task<void> piece(std::string_view bytes) override {
+    body += bytes;
+    co_return;
+  }
+  int status = 0;
+  std::string body;
+};
+
+HttpError reset() {
+  return HttpError(Remedy::retry, "reset", "api.test closed the connection");
+}
+
+}  // namespace
+
+TEST_CASE("a good answer comes back, signed for and counted") {
+  Bench bench;
+  bench.http.expect("GET /me").with_header("authorization", "stale").reply(200, "hello").after(3s);
+  CHECK(bench.call(get("/me")).body == "hello");
+  CHECK(bench.http.everything_seen());
+  const auto done = bench.events.of<RequestDone>();
+  REQUIRE(done.size() == 1);
+  CHECK(done[0].source == "facebook");
+  CHECK(done[0].code == "200");
+  CHECK(done[0].took == 3s);
+  CHECK(done[0].received_bytes == 5);
+}
+
+TEST_CASE("a passing failure is tried again until it passes") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(500, "oops");
+  bench.http.expect("GET /me").fail(reset());
+  bench.http.expect("GET /me").hang();
+  bench.http.expect("GET /me").reply(200, "at last");
+  CHECK(bench.call(get("/me")).body == "at last");
+  CHECK(bench.http.everything_seen());
+  std::vector<std::string> codes, reasons;
+  for (const auto& done : bench.events.of<RequestDone>()) codes.push_back(done.code);
+  for (const auto& retried : bench.events.of<RequestRetried>()) reasons.push_back(retried.reason);
+  CHECK(codes == std::vector<std::string>{"500", "reset", "timeout", "200"});
+  CHECK(reasons == std::vector<std::string>{"server_error", "connection", "timeout"});
+}
+
+TEST_CASE("when the tries are used up the message says who, what, where and what to do") {
+  Bench bench;
+  bench.http.expect("POST /v26.0/act_1/insights").reply(500, "oops").times(6);
+  HttpRequest post("POST", "https://api.test/v26.0/act_1/insights?access_token=hush");
+  const auto error = bench.failure_of(ApiRequest(post, {"account"}, Priority::scheduled));
+  CHECK(bench.http.everything_seen());
+  CHECK(error.remedy() == Remedy::retry);
+  CHECK_THAT(error.what(), Catch::StartsWith("facebook: the server had a problem: oops (POST "
+                                             "api.test/v26.0/act_1/insights, tried 6 times in "));
+  CHECK_THAT(error.what(), Catch::Contains("the pipeline's next run asks again"));
+  CHECK_THAT(error.what(), !Catch::Contains("hush"));
+}
+
+TEST_CASE("what repeating cannot cure is thrown at once with its remedy") {
+  const auto [status, remedy] = GENERATE(table<int, Remedy>({{413, Remedy::shrink}, {403, Remedy::give_up}}));
+  Bench bench;
+  bench.http.expect("GET /me").reply(status);
+  CHECK(bench.failure_of(get("/me")).remedy() == remedy);
+  CHECK(bench.http.everything_seen());
+  CHECK(bench.now() == 0s);
+}
+
+TEST_CASE("a caller that asks differently by itself gets its failure at once") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(500);
+  auto request = get("/me");
+  request.retry = false;
+  CHECK(bench.failure_of(request).remedy() == Remedy::retry);
+  CHECK(bench.http.requests().size() == 1);
+}
+
+TEST_CASE("a wait that the server asks for is kept before the next try") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(503, "", {{"Retry-After", "120"}});
+  bench.http.expect("GET /me").reply(200);
+  bench.call(get("/me"));
+  CHECK(bench.http.requests()[1].at >= 120s);
+  CHECK(bench.http.requests()[1].at <= 121s);
+}
+
+TEST_CASE("the tries end by time when failures are slow, whatever their number") {
+  Bench bench;
+  bench.options.retry = RetryPolicy{100, 1s, 1s, 15min};
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(500, {}, ""); });
+  bench.http.latency(100s);
+  bench.failure_of(get("/me"));
+  CHECK(bench.http.requests().size() == 9);
+}
+
+TEST_CASE("throttles are waited out and are not failures") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(429, "", {{"Retry-After", "600"}}).times(20);
+  bench.http.expect("GET /me").reply(200, "ok");
+  CHECK(bench.call(get("/me")).body == "ok");
+  CHECK(bench.http.everything_seen());
+  CHECK(bench.now() >= 20 * 600s);
+  CHECK(bench.now() <= 20 * 661s);
+}
+
+TEST_CASE("one throttle pauses all callers of its bucket, and nobody else") {
+  Bench bench;
+  bench.http.in_any_order();
+  bench.http.expect("GET /first").reply(429, "", {{"Retry-After", "60"}, {"X-Throttled", "act_1"}});
+  for (const auto* path : {"/first", "/second", "/other"}) bench.http.expect(std::string("GET ") + path).reply(200);
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(bench.world.executor());
+    std::vector<Duration> done;
+    group.spawn(bench.call_and_note(get("/first", {"app", "act_1"}), done));
+    co_await bench.world.clock().sleep_for(1s);
+    group.spawn(bench.call_and_note(get("/second", {"app", "act_1"}), done));
+    group.spawn(bench.call_and_note(get("/other", {"app", "act_2"}), done));
+    co_await group.join();
+  };
+  bench.world.run(body());
+  CHECK(bench.http.everything_seen());
+  CHECK(bench.http.lines() == std::vector<std::string>{"GET /first", "GET /other", "GET /first", "GET /second"});
+  CHECK(bench.http.requests()[1].at == 1s);
+  CHECK(bench.http.requests()[2].at >= 60s);
+}
+
+TEST_CASE("a throttle is one incident, however many calls it hits and however long it lasts") {
+  Bench bench;
+  int left = 12;
+  bench.http.answer_with([&](const HttpRequest&) { return HttpResponse(left-- > 0 ? 429 : 200, {}, ""); });
+  bench.http.latency(100ms);
+  bench.call_all(std::vector<ApiRequest>(5, get("/me")));
+  const auto throttled = bench.events.of<Throttled>();
+  REQUIRE(throttled.size() == 1);
+  CHECK(throttled[0].bucket == "account");
+  CHECK(throttled[0].message == "too many calls");
+  CHECK(throttled[0].pause >= 1min);
+  CHECK(bench.events.of<RequestRetried>().size() == 12);
+}
+
+TEST_CASE("a call that is throttled by a bucket it did not name waits all the same") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(429, "", {{"Retry-After", "60"}, {"X-Throttled", "app"}});
+  bench.http.expect("GET /me").reply(200);
+  bench.call(get("/me", {"account"}));
+  CHECK(bench.http.requests()[1].at >= 60s);
+}
+
+TEST_CASE("a call waits for all of its buckets") {
+  Bench bench;
+  bench.options.limit = RateLimit{1, 1, 0.75, 0.3};
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, ""); });
+  std::vector<ApiRequest> calls{get("/a", {"app", "act_1"}), get("/b", {"app", "act_2"}), get("/c", {"act_2"})};
+  bench.call_all(calls);
+  CHECK(bench.http.lines() == std::vector<std::string>{"GET /a", "GET /b", "GET /c"});
+  CHECK(bench.http.requests()[1].at == 1s);
+  CHECK(bench.http.requests()[2].at == 2s);
+}
+
+TEST_CASE("usage is learnt from every answer, refusals too") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(403, "", {{"X-Usage", "account 0.95"}, {"X-Usage", "account 0.20"}});
+  bench.failure_of(get("/me"));
+  CHECK(bench.api().buckets().at("account").utilization() == 0.95);
+  CHECK(bench.api().buckets().at("account").rate() == Approx(1.0 / 30));
+  const auto states = bench.events.of<BucketState>();
+  REQUIRE_FALSE(states.empty());
+  CHECK(states.back().bucket == "account");
+  CHECK(states.back().upstream_utilization == 0.95);
+}
+
+TEST_CASE("calls are spread out before the API has to refuse any") {
+  Bench bench;
+  // A rolling hour of 1,000 calls.
+  std::deque<Duration> last_hour;
+  int refused = 0;
+  bench.http.answer_with([&](const HttpRequest&) {
+    while (!last_hour.empty() && last_hour.front() < bench.now() - 1h) last_hour.pop_front();
+    refused += last_hour.size() >= 1000;
+    last_hour.push_back(bench.now());
+    return HttpResponse(200, {{"x-usage", "account " + std::to_string(double(last_hour.size()) / 1000)}}, "");
+  });
+  std::vector<ApiRequest> calls(3000, get("/me"));
+  bench.call_all(std::move(calls));
+  CHECK(refused == 0);
+  CHECK(bench.now() < 5h);  // at the target of 75 % it takes four hours
+}
+
+TEST_CASE("a quota that is used up pauses until it is regained, and waiting shows in the metrics") {
+  Bench bench;
+  bench.http.expect("GET /a").reply(200, "", {{"X-Usage", "account 1.18"}});
+  bench.http.expect("GET /b").reply(200, "");
+  bench.call(get("/a"));
+  bench.call(get("/b"));
+  CHECK(bench.http.requests()[1].at == 1min);
+  const auto waited = bench.events.of<BucketWaited>();
+  REQUIRE(waited.size() == 1);
+  CHECK(waited[0].bucket == "account");
+  CHECK(waited[0].waited == 1min);
+  CHECK(bench.events.of<Throttled>().size() == 1);
+}
+
+TEST_CASE("backfills stand back for scheduled calls") {
+  Bench bench;
+  bench.options.limit = RateLimit{1, 1, 0.75, 0.3};
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, ""); });
+  bench.call(get("/first"));
+  std::vector<ApiRequest> calls(3, get("/backfill", {"account"}, Priority::backfill));
+  calls.push_back(get("/scheduled"));
+  calls.push_back(get("/scheduled"));
+  bench.call_all(calls);
+  CHECK(bench.http.lines() == std::vector<std::string>{"GET /first", "GET /scheduled", "GET /scheduled",
+                                                       "GET /backfill", "GET /backfill", "GET /backfill"});
+}
+
+TEST_CASE("a caller that goes away while it waits leaves its turn to the next") {
+  Bench bench;
+  bench.options.limit = RateLimit{0.1, 1, 0.75, 0.3};
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, ""); });
+  bench.call(get("/first"));
+  const auto body = [&]() -> task<void> {
+    TaskGroup leaving(bench.world.executor()), staying(bench.world.executor());
+    std::vector<Duration> done;
+    leaving.spawn(bench.call_and_note(get("/leaves"), done));
+    co_await bench.world.clock().sleep_for(1s);
+    staying.spawn(bench.call_and_note(get("/stays"), done));
+    co_await bench.world.clock().sleep_for(1s);
+    leaving.cancel();
+    co_await leaving.join();
+    co_await staying.join();
+  };
+  bench.world.run(body());
+  CHECK(bench.http.lines() == std::vector<std::string>{"GET /first", "GET /stays"});
+  CHECK(bench.http.requests()[1].at == 10s);
+}
+
+TEST_CASE("a long pause can be cancelled") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(429, "", {{"Retry-After", "3600"}});
+  const auto answer = bench.world.run(with_timeout(bench.world.clock(), 5min, bench.api().call(get("/me"))));
+  CHECK_FALSE(answer.has_value());
+  CHECK(bench.now() == 5min);
+}
+
+TEST_CASE("callers wake early when the rate rises while they wait") {
+  Bench bench;
+  bench.http.expect("GET /a").reply(200, "", {{"X-Usage", "account 0.80"}});
+  bench.call(get("/a"));
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {{"x-usage", "account 0.10"}}, ""); });
+  // One call each half minute until the high reading is a minute old; then the rest at once.
+  const auto done = bench.call_all(std::vector<ApiRequest>(6, get("/b")));
+  CHECK(done[2] == 1min);
+  CHECK(done[5] < 1min + 1s);
+}
+
+TEST_CASE("a refused credential is renewed once for all calls it hit") {
+  Bench bench;
+  bench.http.answer_with([](const HttpRequest& request) {
+    return HttpResponse(test::header(request, "authorization") == "fresh" ? 200 : 401, {}, "");
+  });
+  bench.http.latency(100ms);
+  CHECK(bench.call_all(std::vector<ApiRequest>(5, get("/me"))).size() == 5);
+  CHECK(bench.dialect.renewals == 1);
+  CHECK(bench.http.requests().size() == 10);
+  for (const auto& retried : bench.events.of<RequestRetried>()) CHECK(retried.reason == "token");
+}
+
+TEST_CASE("a credential that cannot be renewed, or is refused again, stops") {
+  Bench bench;
+  bench.dialect.renewable = GENERATE(false, true);
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(401, {}, ""); });
+  const auto error = bench.failure_of(get("/me"));
+  CHECK(error.remedy() == Remedy::reauthenticate);
+  CHECK_FALSE(error.passing());
+  CHECK_THAT(error.what(), Catch::StartsWith("facebook: the token is not valid (GET api.test/me"));
+  CHECK_THAT(error.what(), Catch::EndsWith("; give the source a valid credential"));
+  CHECK(bench.dialect.renewals == 1);
+  CHECK(bench.http.requests().size() == (bench.dialect.renewable ? 2 : 1));
+}
+
+TEST_CASE("a version warning is told once") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(200, "", {{"X-Version-Warning", "v20 ends soon"}}).times(3);
+  for (int i = 0; i < 3; ++i) bench.call(get("/me"));
+  const auto warnings = bench.events.of<VersionWarning>();
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0].message == "v20 ends soon");
+}
+
+TEST_CASE("a streamed answer is handed on piece by piece") {
+  Bench bench;
+  bench.http.piece_size(3);
+  bench.http.expect("GET /big").reply(200, "0123456789", {{"X-Usage", "account 0.5"}});
+  Collect body;
+  bench.world.run(bench.api().stream(get("/big"), body));
+  CHECK(body.body == "0123456789");
+  CHECK(bench.events.of<RequestDone>().at(0).received_bytes == 10);
+  CHECK(bench.api().buckets().at("account").utilization() == 0.5);
+}
+
+TEST_CASE("a streamed answer is asked for again only while nothing of it was handed on") {
+  Bench bench;
+  bench.http.expect("GET /big").reply(500, "a refusal is no part of the answer");
+  bench.http.expect("GET /big").reply(200, "0123456789").cut_after(0);
+  SECTION("it breaks off before the first piece") {
+    bench.http.expect("GET /big").reply(200, "0123456789");
+    Collect body;
+    bench.world.run(bench.api().stream(get("/big"), body));
+    CHECK(body.body == "0123456789");
+  }
+  SECTION("it breaks off later") {
+    bench.http.expect("GET /big").reply(200, "0123456789").cut_after(4);
+    Collect body;
+    CHECK_THROWS_AS(bench.world.run(bench.api().stream(get("/big"), body)), Error);
+    CHECK(body.body == "0123");
+  }
+  CHECK(bench.http.everything_seen());
+}
+
+TEST_CASE("pages that run in a circle are noticed") {
+  PageGuard guard;
+  for (const auto* cursor : {"a", "b", "c"}) CHECK_NOTHROW(guard.visit(cursor));
+  CHECK_THROWS_AS(guard.visit("a"), Error);
+}
