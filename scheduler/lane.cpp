@@ -174,21 +174,47 @@ class Lane {
     // Twice at most: an empty answer for a window that has rows is asked for once more, then believed.
     for (bool believe_empty = false;; believe_empty = true) {
       const auto& slice = job_.slices[i].slice;
+      if (version_uncertain_) co_await settle_version();
       const auto plan = stream_.plan();
       const auto started = context_.clock.uptime();
       const auto read_started = context_.clock.now();
-      const auto load = co_await context_.sink.sink.open(plan->table, job_.id, slice, job_.run, read_started);
+      auto load = co_await context_.sink.sink.open(plan->table, job_.id, slice, job_.run, read_started);
       LaneOutput out(job_, slice, *plan, stream_, context_, *load, [this, i] { return wait_for_permit(i); });
       co_await context_.source.connector.read(plan->spec, slice, out);
       co_await wait_for_permit(i);
       if (const auto* before = predecessor(i))
         while (!before->done) co_await moved_.wait();
       const auto turn = co_await publishing_.acquire();
-      const bool settled = co_await shield(publish(i, *load, out, read_started, believe_empty, started));
+      bool settled = false;
+      std::exception_ptr failure;
+      try {
+        settled = co_await shield(publish(i, *load, out, read_started, believe_empty, started));
+      } catch (const Error&) {
+        failure = std::current_exception();
+      }
+      if (failure) {
+        load.reset();  // gives its connection back, which settling may need
+        co_await settle_version_if_possible();
+        std::rethrow_exception(failure);
+      }
       if (settled) co_return;
       context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
                                   fmt::format("{}: the answer was empty although the table has rows of this window; asking "
                                               "once more", slice.id())});
+    }
+  }
+
+  // Our own commit may have gone through although its reply was lost: the version is then one step further.
+  task<void> settle_version() {
+    const auto progress = co_await context_.sink.sink.progress(job_.id);
+    if (progress.version == job_.version + 1) job_.version = progress.version;
+    version_uncertain_ = false;
+  }
+
+  task<void> settle_version_if_possible() {
+    try {
+      co_await settle_version();
+    } catch (const Error&) {  // the sink is away: the next attempt asks again
     }
   }
 
@@ -202,12 +228,7 @@ class Lane {
   task<bool> publish(std::size_t i, Load& load, const LaneOutput& out, Instant read_started, bool believe_empty,
                      Duration started) {
     const auto& planned = job_.slices[i];
-    if (version_uncertain_) {
-      const auto progress = co_await context_.sink.sink.progress(job_.id);
-      // Our own commit may have gone through although its reply was lost: at most one step.
-      if (progress.version == job_.version + 1) job_.version = progress.version;
-      version_uncertain_ = false;
-    }
+    if (version_uncertain_) throw Error(Remedy::retry, "whether the lane's last COMMIT went through is not known yet");
     Publication publication;
     publication.expected_version = job_.version;
     if (!chain_broken(i)) publication.done_to = planned.done_to;
