@@ -28,8 +28,10 @@ std::string joined(std::span<const std::string> names) {
 
 }  // namespace
 
-bool deletes_missing(const Table& table) {
-  return table.cursor == Cursor::date || table.mode == LoadMode::replace;
+Scope scope_of(const Table& table) {
+  if (table.mode == LoadMode::replace) return Scope::partition;
+  if (table.cursor == Cursor::date) return Scope::window;
+  return table.mode == LoadMode::append ? Scope::slice : Scope::none;
 }
 
 Overtaken overtaken(const Slice& slice, std::span<const std::string> later_windows) {

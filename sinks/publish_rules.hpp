@@ -14,9 +14,15 @@
 
 namespace sluice {
 
-// Only where a slice is everything that the source has for a known part of the table may a missing row be deleted:
-// complete windows of days, and tables that are replaced as a whole.
-bool deletes_missing(const Table& table);
+// Which rows of the table a slice stands for, so that publishing it replaces them: those that it does not bring again
+// are deleted. `none`: rows never disappear by absence.
+enum class Scope {
+  none,
+  window,    // date windows: the partition's rows of the window's days
+  slice,     // append: the rows that carry the slice's id
+  partition  // replace: all rows of the partition
+};
+Scope scope_of(const Table& table);
 
 // What a later read of the same table and partition means for a slice that is about to be published.
 enum class Overtaken {

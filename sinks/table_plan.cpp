@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "sinks/publish_rules.hpp"
 
 namespace sluice {
 namespace {
@@ -93,6 +94,18 @@ TableAction adjust(const Table& table, const TableColumn& column, const Existing
   const bool in_key = std::find(table.key.begin(), table.key.end(), column.name) != table.key.end();
   if (in_key) return refuse("a key column is never widened: name a new table with `table:`");
   return WidenColumn{column.name, *field.type, *to};
+}
+
+// Without a primary key, a slice that is loaded again needs an index to find the rows that it replaces.
+void add_scope_index(const Table& table, std::vector<std::vector<std::string>>& indexes) {
+  std::vector<std::string> columns;
+  const auto scope = scope_of(table);
+  if (scope == Scope::slice) columns.emplace_back(slice_column);
+  if ((scope == Scope::window || scope == Scope::partition) && !table.partition_column.empty())
+    columns.push_back(table.partition_column);
+  if (scope == Scope::window) columns.push_back(table.cursor_column);
+  if (!columns.empty() && std::find(indexes.begin(), indexes.end(), columns) == indexes.end())
+    indexes.push_back(columns);
 }
 
 }  // namespace
@@ -240,8 +253,7 @@ std::vector<TableAction> plan_table(const Table& wanted, const std::optional<Exi
         actions.emplace_back(AddColumn{std::string(own.name), own.type, std::string(own.comment)});
   }
   auto indexes = wanted.indexes;
-  // A slice that is loaded again replaces its own rows, and finds them by this column.
-  if (wanted.mode == LoadMode::append) indexes.emplace_back().emplace_back(slice_column);
+  if (wanted.key.empty()) add_scope_index(wanted, indexes);
   for (const auto& columns : indexes) {
     const auto name = index_name(wanted.name, columns);
     if (!existing || std::find(existing->indexes.begin(), existing->indexes.end(), name) == existing->indexes.end())

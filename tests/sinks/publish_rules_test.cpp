@@ -74,13 +74,16 @@ TEST_CASE("counts that do not add up fail the slice") {
   CHECK_THROWS_AS(check_balance(table, march(1, 2), counts), Error);
 }
 
-TEST_CASE("rows are deleted for being absent only from complete windows and replaced tables") {
+TEST_CASE("a slice stands for its window, its own rows, its partition, or for nothing but the rows it brings") {
   Table table;
   table.cursor = Cursor::value;
-  CHECK_FALSE(deletes_missing(table));
+  CHECK(scope_of(table) == Scope::none);
+  table.mode = LoadMode::append;
+  CHECK(scope_of(table) == Scope::slice);
   table.cursor = Cursor::date;
-  CHECK(deletes_missing(table));
-  table.cursor = Cursor::none;
+  CHECK(scope_of(table) == Scope::window);
+  table.mode = LoadMode::merge;
+  CHECK(scope_of(table) == Scope::window);
   table.mode = LoadMode::replace;
-  CHECK(deletes_missing(table));
+  CHECK(scope_of(table) == Scope::partition);
 }

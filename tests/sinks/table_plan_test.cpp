@@ -28,7 +28,7 @@ ExistingTable as_made(const Table& table) {
 }
 
 template <typename Action>
-const Action& only(const std::vector<TableAction>& actions) {
+Action only(const std::vector<TableAction>& actions) {
   REQUIRE(actions.size() == 1);
   return std::get<Action>(actions[0]);
 }
@@ -85,7 +85,7 @@ TEST_CASE("new columns are added, sluice's own too") {
   auto table = orders();
   auto existing = as_made(table);
   table.columns.emplace_back("note", Type::text, 3, "a note");
-  const auto& added = only<AddColumn>(plan_table(table, existing));
+  const auto added = only<AddColumn>(plan_table(table, existing));
   CHECK(added.name == "note");
   CHECK(added.comment == "a note");
   existing.columns.erase(existing.columns.end() - 1);
@@ -123,7 +123,7 @@ TEST_CASE("a column that is too narrow is widened") {
   auto table = orders();
   const auto existing = as_made(table);
   table.columns[1].type = DataType(Type::decimal, 20, 2);
-  const auto& widen = only<WidenColumn>(plan_table(table, existing));
+  const auto widen = only<WidenColumn>(plan_table(table, existing));
   CHECK(widen.name == "amount");
   CHECK(widen.to == DataType(Type::decimal, 20, 2));
 }
