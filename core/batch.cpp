@@ -51,6 +51,11 @@ void Batch::set_raw(std::string_view json) {
   arena_.append(json);
 }
 
+void Batch::set_raw(const Cell& json) {
+  raw_.resize(rows());
+  raw_.back() = {json.offset, json.size};
+}
+
 std::string_view Batch::raw(std::size_t row) const {
   if (row >= raw_.size()) return {};
   return {arena_.data() + raw_[row].first, raw_[row].second};
@@ -61,6 +66,11 @@ void Batch::reject(std::size_t i, Reject why) {
   if (rejected_[i]) return;
   rejected_[i] = true;
   rejects.push_back(std::move(why));
+}
+
+void Batch::discard(std::size_t i) {
+  rejected_.resize(rows());
+  rejected_[i] = true;
 }
 
 void Batch::compact() {

@@ -48,11 +48,15 @@ class Batch {
 
   // The source's own JSON of the newest row: kept so that a later step can reject the row with it.
   void set_raw(std::string_view json);
+  // The same where it lies in the arena already.
+  void set_raw(const Cell& json);
   // Empty where the source has no JSON.
   std::string_view raw(std::size_t row) const;
 
   // Moves row `i` to the rejects. Rows keep their numbers until `compact` removes the rejected ones.
   void reject(std::size_t i, Reject why);
+  // Takes row `i` out, as if the source had not given it (a second copy of an object).
+  void discard(std::size_t i);
   void compact();
 
   std::vector<Reject> rejects;
