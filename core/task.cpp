@@ -17,6 +17,19 @@ task<bool> wait_unless_cancelled(asio::steady_timer& timer) {
   co_return (co_await asio::this_coro::cancellation_state).cancelled() != asio::cancellation_type::none;
 }
 
+// Boost 1.81: a coroutine that ends without ever having been suspended is posted once more by co_spawn, outside its own
+// try block; were it cancelled meanwhile, that would throw into io_context::run.
+task<void> run_child(task<void> child) {
+  std::exception_ptr failure;
+  try {
+    co_await std::move(child);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await asio::this_coro::throw_if_cancelled(false);
+  if (failure) std::rethrow_exception(failure);
+}
+
 }  // namespace
 
 bool is_cancellation(const std::exception_ptr& error) {
@@ -42,7 +55,7 @@ TaskGroup::~TaskGroup() {
 void TaskGroup::spawn(task<void> child) {
   const auto at = children_.emplace(children_.end());
   if (cancelled_) at->stop.emit(asio::cancellation_type::terminal);
-  asio::co_spawn(executor_, std::move(child),
+  asio::co_spawn(executor_, run_child(std::move(child)),
                  asio::bind_cancellation_slot(at->stop.slot(),
                                               [this, at](const std::exception_ptr& error) { finished(at, error); }));
   // A signal emitted before the slot was connected is lost: repeat it.

@@ -96,6 +96,14 @@ TEST_CASE("with_timeout gives the result in time and nothing after it") {
   CHECK(world.run(with_timeout(world.clock(), 1min, answer(2min))) == std::nullopt);
 }
 
+TEST_CASE("with_timeout gives the result of an operation that never waits") {
+  World world;
+  const auto answer = []() -> task<int> { co_return 42; };
+  CHECK(world.run(with_timeout(world.clock(), 1min, answer())) == 42);
+  const auto fail = []() -> task<int> { throw Error(Remedy::give_up, "broken"); co_return 0; };
+  CHECK_THROWS_WITH(world.run(with_timeout(world.clock(), 1min, fail())), "broken");
+}
+
 TEST_CASE("with_timeout passes on the operation's failure") {
   World world;
   CHECK_THROWS_WITH(world.run(with_timeout(world.clock(), 1min, fail_after(world.clock(), 1s))), "broken");
