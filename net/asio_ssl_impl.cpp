@@ -1,0 +1,2 @@
+// The TLS half of Asio, compiled once for everybody.
+#include <boost/asio/ssl/impl/src.hpp>
