@@ -1,0 +1,63 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/task.hpp"
+#include "core/time.hpp"
+
+namespace sluice {
+
+using Json = nlohmann::ordered_json;
+
+// The asker is told why not. `status` is HTTP's: 404 no such thing, 409 not now, 422 nonsense.
+class Refusal : public std::runtime_error {
+ public:
+  Refusal(int status, const std::string& why) : std::runtime_error(why), status_(status) {}
+  int status() const { return status_; }
+
+ private:
+  int status_;
+};
+
+struct Health {
+  bool ready = true;
+  std::vector<std::pair<std::string, std::string>> checks;  // name, "ok" or what is wrong
+};
+
+// What may be re-loaded beside the live runs.
+struct BackfillRequest {
+  std::string name;    // of the lane; empty: from the days
+  Day from, to;        // inclusive, in each partition's own zone
+  std::string stream;  // empty: all streams that have windows
+  int parallel = 1;
+};
+
+// What operators may ask of the daemon. The HTTP API and the command line print the same JSON.
+class Control {
+ public:
+  virtual ~Control() = default;
+  virtual task<Health> health() = 0;
+  // The time since the event loop last turned.
+  virtual Duration loop_age() const = 0;
+
+  virtual task<Json> pipelines() = 0;
+  virtual task<Json> pipeline(std::string name) = 0;  // throws Refusal(404)
+  virtual task<Json> runs(std::string pipeline, std::size_t limit) = 0;
+  virtual task<Json> run(std::string id) = 0;  // throws Refusal(404)
+  virtual Json sources() = 0;
+  virtual Json sinks() = 0;
+  virtual Json limits() = 0;
+
+  // Each says in one sentence what was done.
+  virtual task<std::string> trigger(std::string pipeline) = 0;
+  virtual task<std::string> pause(std::string pipeline, bool paused) = 0;
+  virtual task<std::string> cancel(std::string pipeline) = 0;
+  virtual task<std::string> backfill(std::string pipeline, BackfillRequest request) = 0;
+  virtual task<std::string> reload() = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,272 @@
+#include "daemon/log.hpp"
+
+#include <poll.h>
+#include <spdlog/async.h>
+#include <spdlog/async_logger.h>
+#include <spdlog/sinks/sink.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <nlohmann/json.hpp>
+
+#include "daemon/phrases.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t longest_message = 2000;
+constexpr std::size_t longest_field = 200;
+constexpr std::size_t longest_line = 4096;  // PIPE_BUF: a line is written whole or not at all
+constexpr std::size_t queue_lines = 1024;
+constexpr std::size_t most_folded = 256;
+
+// Writes to a descriptor that somebody may have stopped reading: then the line is dropped, after one short wait.
+class DescriptorSink final : public spdlog::sinks::sink {
+ public:
+  explicit DescriptorSink(int fd) : fd_(fd) {}
+
+  void log(const spdlog::details::log_msg& msg) override {
+    pollfd ready{fd_, POLLOUT, 0};
+    if (::poll(&ready, 1, stuck_ ? 0 : 250) != 1 || (ready.revents & POLLOUT) == 0) {
+      stuck_ = true;
+      ++dropped;
+      return;
+    }
+    stuck_ = false;
+    std::string line(msg.payload.data(), msg.payload.size());
+    line += '\n';
+    if (::write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ++dropped;
+  }
+  void flush() override {}
+  void set_pattern(const std::string&) override {}
+  void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
+
+  std::atomic<std::int64_t> dropped{0};
+
+ private:
+  int fd_;
+  bool stuck_ = false;
+};
+
+// Secrets shorter than this would blank out ordinary words.
+constexpr std::size_t shortest_secret = 6;
+
+std::string without_secrets(std::string text, const std::vector<Secret>& hidden) {
+  for (const auto& secret : hidden)
+    for (auto at = text.find(secret.reveal()); at != std::string::npos; at = text.find(secret.reveal(), at + 3))
+      text.replace(at, secret.reveal().size(), "***");
+  return text;
+}
+
+}  // namespace
+
+struct Log::Writer {
+  std::shared_ptr<DescriptorSink> sink;
+  std::shared_ptr<spdlog::details::thread_pool> pool;
+  std::shared_ptr<spdlog::async_logger> logger;
+
+  explicit Writer(int fd)
+      : sink(std::make_shared<DescriptorSink>(fd)),
+        pool(std::make_shared<spdlog::details::thread_pool>(queue_lines, 1)),
+        logger(std::make_shared<spdlog::async_logger>("sluice", sink, pool,
+                                                      spdlog::async_overflow_policy::overrun_oldest)) {
+    logger->set_level(spdlog::level::trace);
+  }
+};
+
+// What each event is as a line; nothing for those that are not worth one.
+struct Log::Describe {
+  Log& log;
+
+  std::optional<Line> operator()(const RunEnded& e) const {
+    Line line;
+    line.level = e.outcome == Outcome::failed    ? Level::error
+                 : e.outcome == Outcome::partial ? Level::warning
+                                                 : Level::info;
+    line.message = run_sentence(e);
+    line.fields = {{"pipeline", e.pipeline}, {"run", e.run}, {"trigger", e.trigger}};
+    return line;
+  }
+  std::optional<Line> operator()(const RunStarted& e) const {
+    return plain(Level::debug, "run started", {{"pipeline", e.pipeline}, {"run", e.run}, {"trigger", e.trigger}});
+  }
+  std::optional<Line> operator()(const SliceEnded& e) const {
+    const bool failed = e.outcome == SliceOutcome::failed;
+    auto line =
+        plain(failed ? Level::warning : Level::debug,
+              fmt::format("slice {} {}{}{}", e.slice, to_string(e.outcome), e.message.empty() ? "" : ": ", e.message),
+              {{"pipeline", e.pipeline}, {"stream", e.stream}, {"run", e.run}});
+    if (failed) line.fold = "slice " + e.pipeline + '/' + e.stream + e.message;
+    return line;
+  }
+  std::optional<Line> operator()(const RequestDone& e) const {
+    return plain(Level::debug, fmt::format("request: {} in {}", e.code, short_duration(e.took)),
+                 {{"source", e.source}});
+  }
+  std::optional<Line> operator()(const RequestRetried& e) const {
+    auto line = plain(Level::warning, fmt::format("{}; trying again in {}", e.message, short_duration(e.wait)),
+                      {{"source", e.source}, {"reason", e.reason}});
+    line.fold = "retry " + e.source + '/' + e.reason;
+    return line;
+  }
+  std::optional<Line> operator()(const Throttled& e) const {
+    auto line = plain(Level::warning, fmt::format("{}; pausing for {}", e.message, short_duration(e.pause)),
+                      {{"source", e.source}, {"bucket", e.bucket}});
+    line.fold = "throttled " + e.source + '/' + e.bucket;
+    return line;
+  }
+  std::optional<Line> operator()(const VersionWarning& e) const {
+    auto line = plain(Level::warning, e.message, {{"source", e.source}});
+    line.fold = "version " + e.source;
+    line.fold_for = 24h;  // every answer says it
+    return line;
+  }
+  std::optional<Line> operator()(const SchemaChanged& e) const {
+    const auto level = e.action == "refused"         ? Level::warning
+                       : e.action == "unknown_field" ? Level::debug
+                                                     : Level::info;
+    auto line = plain(level, e.message.empty() ? fmt::format("{}: {}", e.column, e.action) : e.message,
+                      {{"pipeline", e.pipeline}, {"stream", e.stream}, {"column", e.column}, {"action", e.action}});
+    line.fold = "schema " + e.pipeline + '/' + e.stream + '/' + e.column + e.action;
+    return line;
+  }
+  std::optional<Line> operator()(const TransactionDone& e) const {
+    const bool lost = e.outcome == "unknown";
+    auto line = plain(lost ? Level::warning : Level::debug,
+                      lost ? "the connection was lost during COMMIT; the progress is read to learn whether it happened"
+                           : fmt::format("transaction {} in {}", e.outcome, short_duration(e.took)),
+                      {{"sink", e.sink}});
+    if (lost) line.fold = "transaction " + e.sink;
+    return line;
+  }
+  std::optional<Line> operator()(const SinkState& e) const {
+    auto& up = log.sink_up_.try_emplace(e.sink, true).first->second;
+    if (std::exchange(up, e.up) == e.up) return {};
+    if (e.up) return plain(Level::info, "the sink answers again", {{"sink", e.sink}});
+    return plain(Level::error, e.message.empty() ? "the sink does not answer" : e.message, {{"sink", e.sink}});
+  }
+  std::optional<Line> operator()(const FireMissed& e) const {
+    auto line = plain(Level::warning,
+                      e.count == 1 ? fmt::format("missed the fire of {} ({})", format_instant(e.planned), e.reason)
+                                   : fmt::format("missed {} fires, the newest that of {} ({})", e.count,
+                                                 format_instant(e.planned), e.reason),
+                      {{"pipeline", e.pipeline}, {"reason", e.reason}});
+    line.fold = "missed " + e.pipeline + e.reason;
+    return line;
+  }
+  std::optional<Line> operator()(const Notice& e) const {
+    auto line = plain(e.level, e.message, {});
+    if (!e.pipeline.empty()) line.fields.emplace_back("pipeline", e.pipeline);
+    if (!e.stream.empty()) line.fields.emplace_back("stream", e.stream);
+    line.fold = "notice " + e.pipeline + '/' + e.stream + e.message;
+    return line;
+  }
+  template <typename Other>
+  std::optional<Line> operator()(const Other&) const {
+    return {};
+  }
+
+  static Line plain(Level level, std::string message, std::vector<std::pair<std::string_view, std::string>> fields) {
+    Line line;
+    line.level = level;
+    line.message = std::move(message);
+    line.fields = std::move(fields);
+    return line;
+  }
+};
+
+Log::Log(LogOptions options) : options_(options), writer_(std::make_unique<Writer>(options.fd)) {}
+
+Log::~Log() {
+  for (auto& [key, folded] : folded_)
+    if (folded.more > 0) say(folded.line, folded.since);
+}
+
+void Log::on(const Event& event, Instant now) {
+  auto line = std::visit(Describe{*this}, event);
+  if (line && line->level >= options_.level) fold_or_say(std::move(*line), now);
+}
+
+void Log::write(Level level, Instant now, std::string_view message) {
+  if (level >= options_.level) say(Describe::plain(level, std::string(message), {}), now);
+}
+
+void Log::fold_or_say(Line line, Instant now) {
+  if (line.fold.empty()) return say(line, now);
+  tick(now);
+  const auto known = folded_.find(line.fold);
+  if (known == folded_.end()) {
+    say(line, now);
+    if (folded_.size() >= most_folded) return;
+    Folded entry{now, line.fold_for, 0, line};
+    folded_.emplace(line.fold, std::move(entry));
+    return;
+  }
+  ++known->second.more;
+  known->second.line = std::move(line);
+}
+
+void Log::tick(Instant now) {
+  for (auto at = folded_.begin(); at != folded_.end();) {
+    auto& [key, folded] = *at;
+    const bool clock_went_back = now < folded.since;
+    if (!clock_went_back && now - folded.since < folded.window) {
+      ++at;
+      continue;
+    }
+    if (folded.more == 0) {
+      at = folded_.erase(at);
+      continue;
+    }
+    auto line = folded.line;
+    if (folded.more > 1)
+      line.message += fmt::format(" ({} times since {})", folded.more,
+                                  format_instant(std::chrono::floor<std::chrono::seconds>(folded.since)));
+    folded.more = 0;
+    folded.since = now;
+    say(line, now);
+    ++at;
+  }
+}
+
+void Log::hide(const Secret& secret) {
+  if (secret.reveal().size() >= shortest_secret) hidden_.push_back(secret);
+}
+
+std::int64_t Log::dropped() const {
+  return writer_->sink->dropped.load() + static_cast<std::int64_t>(writer_->pool->overrun_counter());
+}
+
+void Log::say(const Line& line, Instant now) {
+  auto text = render(line, now);
+  if (text.size() >= longest_line) text.resize(longest_line - 1);
+  writer_->logger->log(spdlog::level::info, spdlog::string_view_t(text.data(), text.size()));
+}
+
+std::string Log::scrub(std::string_view text) const {
+  return without_secrets(without_credentials(text), hidden_);
+}
+
+std::string Log::render(const Line& line, Instant now) const {
+  const auto clean = [&](std::string_view text, std::size_t limit) { return printable(scrub(text), limit); };
+  const auto time = format_instant(std::chrono::floor<std::chrono::milliseconds>(now));
+  if (options_.format == LogFormat::text) {
+    auto text = fmt::format("{} {:<7} {}", time, to_string(line.level), clean(line.message, longest_message));
+    for (const auto& [name, value] : line.fields) text += fmt::format(" {}={}", name, clean(value, longest_field));
+    return text;
+  }
+  // Escaping can double the text: a shorter one keeps the line whole.
+  nlohmann::ordered_json json{
+      {"time", time}, {"level", to_string(line.level)}, {"message", clean(line.message, longest_message)}};
+  for (const auto& [name, value] : line.fields) json[std::string(name)] = clean(value, longest_field);
+  auto text = json.dump();
+  if (text.size() >= longest_line) {
+    json["message"] = clean(line.message, longest_message / 4);
+    text = json.dump();
+  }
+  return text;
+}
+
+}  // namespace sluice

@@ -1,0 +1,78 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/events.hpp"
+#include "core/secret.hpp"
+
+namespace sluice {
+
+enum class LogFormat { text, json };
+
+struct LogOptions {
+  Level level = Level::info;
+  LogFormat format = LogFormat::text;
+  int fd = 2;
+};
+
+// The log on stderr: silent while all is well, one line per run and per incident. The same incident again within a
+// minute is counted and said in one line afterwards. Never blocks the caller: lines that nobody takes are dropped and
+// counted. Known secrets, credentials in URLs and control characters do not get through.
+class Log {
+ public:
+  explicit Log(LogOptions options);
+  ~Log();
+
+  void on(const Event& event, Instant now);
+  void write(Level level, Instant now, std::string_view message);
+  // Says what was folded and is older than a minute.
+  void tick(Instant now);
+  // This text never appears in the log, whoever says it.
+  void hide(const Secret& secret);
+  // The text without what `hide` was told of and without credentials in URLs.
+  std::string scrub(std::string_view text) const;
+  std::int64_t dropped() const;
+
+ private:
+  struct Writer;
+  // An incident for people: `what` names it for folding, fields stand beside the message.
+  struct Line {
+    Level level = Level::info;
+    std::string message;
+    std::vector<std::pair<std::string_view, std::string>> fields;
+    std::string fold;  // empty: never folded
+    Duration fold_for = std::chrono::minutes(1);
+  };
+  struct Folded {
+    Instant since;
+    Duration window{};
+    std::int64_t more = 0;
+    Line line;
+  };
+  struct Describe;
+
+  void say(const Line& line, Instant now);
+  void fold_or_say(Line line, Instant now);
+  std::string render(const Line& line, Instant now) const;
+
+  LogOptions options_;
+  std::unique_ptr<Writer> writer_;
+  std::map<std::string, Folded> folded_;
+  std::map<std::string, bool> sink_up_;
+  std::vector<Secret> hidden_;
+};
+
+std::optional<Level> parse_level(std::string_view text);
+std::string_view to_string(Level level);
+
+// One line of printable UTF-8: control characters, ANSI sequences, line separators (U+2028, U+2029), direction marks
+// and broken UTF-8 are escaped; cut at `limit` bytes with an ellipsis.
+std::string printable(std::string_view text, std::size_t limit);
+// Takes credentials out of URLs and query strings: "access_token=…", "://user:password@".
+std::string without_credentials(std::string_view text);
+
+}  // namespace sluice
