@@ -1,0 +1,196 @@
+#include "daemon/cli.hpp"
+
+#include <CLI/CLI.hpp>
+#include <sstream>
+
+namespace sluice {
+namespace {
+
+const std::map<std::string, Level> levels{
+    {"debug", Level::debug}, {"info", Level::info}, {"warning", Level::warning}, {"error", Level::error}};
+
+// CLI11's own checks speak of types; these speak of what to write.
+std::string check_day(const std::string& text) {
+  return parse_day(text) ? "" : fmt::format("{}: expected a day like 2026-03-01", text);
+}
+
+class Grammar {
+ public:
+  explicit Grammar(Arguments& arguments) : a_(arguments) {
+    app_.require_subcommand(1);
+    app_.fallthrough();
+    app_.failure_message(CLI::FailureMessage::simple);
+    common();
+    running();
+    looking();
+    telling();
+    other();
+  }
+
+  CLI::App& app() { return app_; }
+
+ private:
+  CLI::App* command(const std::string& name, Command which, const std::string& help) {
+    return subcommand(app_, name, which, help);
+  }
+  CLI::App* subcommand(CLI::App& parent, const std::string& name, Command which, const std::string& help) {
+    auto* sub = parent.add_subcommand(name, help);
+    sub->fallthrough();
+    sub->callback([this, which] { a_.command = which; });
+    return sub;
+  }
+  CLI::Option* pipeline(CLI::App* sub, bool required) {
+    auto* option = sub->add_option("pipeline", a_.pipelines, "A pipeline of the configuration")
+                       ->expected(1)
+                       ->type_name("PIPELINE");
+    return required ? option->required() : option;
+  }
+  void limit(CLI::App* sub, const char* help) {
+    sub->add_option("--limit", a_.limit, help)->check(CLI::Range(1, 10'000))->type_name("N")->capture_default_str();
+  }
+  void pipeline_stream(CLI::App* sub) {
+    sub->add_option_function<std::string>(
+           "stream",
+           [this](const std::string& text) {
+             const auto slash = text.find('/');
+             if (slash == std::string::npos || slash == 0 || slash + 1 == text.size())
+               throw CLI::ValidationError(text + ": expected PIPELINE/STREAM");
+             a_.pipelines = {text.substr(0, slash)};
+             a_.stream = text.substr(slash + 1);
+           },
+           "A stream of a pipeline")
+        ->required()
+        ->type_name("PIPELINE/STREAM");
+  }
+
+  void common() {
+    app_.add_option("-c,--config", a_.config, "Configuration; default ./sluice.yaml, then /etc/sluice/sluice.yaml")
+        ->type_name("FILE");
+    app_.add_option("--server", a_.server, "The daemon to talk to, as http://host:port; its token in $SLUICE_TOKEN")
+        ->type_name("URL");
+    app_.add_option_function<std::string>(
+            "-o,--output", [this](const std::string& v) { a_.json = v == "json"; }, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->type_name("FORMAT");
+    app_.add_option_function<std::string>(
+            "--log-level", [this](const std::string& v) { a_.log_level = levels.at(v); },
+            "debug, info, warning or error; default info")
+        ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+        ->type_name("LEVEL");
+    app_.add_option_function<std::string>(
+            "--log-format",
+            [this](const std::string& v) { a_.log_format = v == "json" ? LogFormat::json : LogFormat::text; },
+            "text or json")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->type_name("FORMAT");
+    app_.add_flag_callback(
+        "-V,--version",
+        [this] {
+          a_.command = Command::version;
+          throw CLI::Success();
+        },
+        "Print the version");
+  }
+
+  void running() {
+    command("serve", Command::serve, "The daemon: scheduler, runs, HTTP server; in the foreground");
+
+    auto* run = command("run", Command::run, "Run pipelines now, here, with progress");
+    run->add_option("pipeline", a_.pipelines, "Pipelines of the configuration")->required()->type_name("PIPELINE");
+    run->add_option("--stream", a_.stream, "Only this stream")->type_name("STREAM");
+    run->add_flag("--full-refresh", a_.full_refresh, "Read from the start again, window by window");
+
+    auto* backfill = command("backfill", Command::backfill,
+                             "Load past days again, beside the live runs; the same command resumes it");
+    pipeline(backfill, true);
+    const auto day = [&](const char* flag, std::optional<Day>& into, const char* help) {
+      backfill
+          ->add_option_function<std::string>(
+              flag, [&into](const std::string& v) { into = parse_day(v); }, help)
+          ->required()
+          ->check(check_day)
+          ->type_name("DAY");
+    };
+    day("--from", a_.from, "First day, in the account's own zone");
+    day("--to", a_.to, "Last day, inclusive");
+    backfill->add_option("--stream", a_.stream, "Only this stream")->type_name("STREAM");
+    backfill->add_option("--name", a_.name, "Name of its line of progress; default from the days")->type_name("NAME");
+    backfill->add_option("--parallel", a_.parallel, "Slices at a time")
+        ->check(CLI::Range(1, 64))
+        ->type_name("N")
+        ->capture_default_str();
+    backfill->add_flag("--dry-run", a_.dry_run, "Only say what would be loaded");
+
+    auto* demo =
+        command("demo", Command::demo, "The whole thing on this machine with a simulated API; nothing to configure");
+    demo->add_option("directory", a_.directory, "Where its files go; default a new directory under /tmp")
+        ->type_name("DIR");
+    demo->add_flag("--exit", a_.exit_after, "Stop after the first complete run");
+  }
+
+  void looking() {
+    auto* check = command("check", Command::check, "Validate the configuration");
+    check->add_flag("--connect", a_.connect, "Also try credentials, privileges and clocks");
+    pipeline(command("plan", Command::plan, "Next fires, windows, slices, DDL and requests; touches nothing"), false);
+    command("discover", Command::discover, "Streams, columns, types and keys of a source")
+        ->add_option("source", a_.source, "A source of the configuration")
+        ->required()
+        ->type_name("SOURCE");
+    auto* preview = command("preview", Command::preview, "Extract and transform a little, print it, load nothing");
+    pipeline_stream(preview);
+    limit(preview, "Rows to print");
+    preview->add_option("--input", a_.input, "A saved reply instead of the source")
+        ->check(CLI::ExistingFile)
+        ->type_name("FILE");
+    pipeline(command("status", Command::status, "What is going on"), false);
+    auto* runs = command("runs", Command::runs, "What went on");
+    pipeline(runs, false);
+    limit(runs, "Runs to print");
+  }
+
+  void telling() {
+    pipeline(command("trigger", Command::trigger, "Tell the daemon to run a pipeline now"), true);
+    pipeline(command("pause", Command::pause, "Tell the daemon to stop firing a pipeline"), true);
+    pipeline(command("resume", Command::resume, "Tell the daemon to fire a pipeline again"), true);
+    pipeline(command("cancel", Command::cancel, "Tell the daemon to stop a running pipeline"), true);
+  }
+
+  void other() {
+    auto* quarantine = app_.add_subcommand("quarantine", "Rows that did not fit");
+    quarantine->require_subcommand(1);
+    quarantine->fallthrough();
+    auto* list = subcommand(*quarantine, "list", Command::quarantine_list, "List them");
+    pipeline_stream(list);
+    limit(list, "Rows to print");
+    auto* show = subcommand(*quarantine, "show", Command::quarantine_show, "Print them whole, with their raw JSON");
+    pipeline_stream(show);
+    show->add_option("id", a_.quarantine_id, "Only this one")->type_name("ID");
+    limit(show, "Rows to print");
+    command("schema", Command::schema, "JSON Schema of sluice.yaml, for editors");
+    command("version", Command::version, "Version, commit and libraries");
+  }
+
+  Arguments& a_;
+  CLI::App app_{"sluice pulls rows from advertising APIs into your database, on a schedule.", "sluice"};
+};
+
+}  // namespace
+
+std::variant<Arguments, Answer> parse_command_line(int argc, const char* const* argv) {
+  Arguments arguments;
+  Grammar grammar(arguments);
+  try {
+    grammar.app().parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return Answer{exit_code::done, grammar.app().help("", CLI::AppFormatMode::Normal)};
+  } catch (const CLI::Success&) {
+    return arguments;
+  } catch (const CLI::ParseError& fault) {
+    return Answer{exit_code::usage, fmt::format("sluice: {}\nTry: sluice --help\n", fault.what())};
+  }
+  if (arguments.from && arguments.to && *arguments.to < *arguments.from)
+    return Answer{exit_code::usage, "sluice: --to lies before --from\n"};
+  return arguments;
+}
+
+}  // namespace sluice

@@ -1,0 +1,18 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "core/time.hpp"
+
+namespace sluice {
+
+// sd_notify, where systemd started us; nothing anywhere else.
+void notify_ready(const std::string& status);
+void notify_status(const std::string& status);
+void notify_reloading();
+void notify_stopping();
+void notify_watchdog();
+// How often the watchdog wants to hear from us; nothing when it does not.
+std::optional<Duration> watchdog_interval();
+
+}  // namespace sluice
