@@ -209,6 +209,7 @@ Measures ad_day(const World& world, const Object& ad, Day day, Instant as_of) {
   const auto& zone = world.account_of(ad).zone;
   const auto begin = start_of(day, zone);
   Measures nothing;
+  if (world.exact()) return as_of < begin ? nothing : settled_ad_day(world, ad, day);
   if (as_of < begin || !runs_on(world, ad, day, zone)) return nothing;
   auto whole = whole_day(world, ad, day);
   if (whole.hash % 100 < 14) return nothing;
@@ -227,7 +228,8 @@ Measures ad_day(const World& world, const Object& ad, Day day, Instant as_of) {
 }
 
 Measures settled_ad_day(const World& world, const Object& ad, Day day) {
-  const auto whole = whole_day(world, ad, day);
+  const Day monday(2024, 1, 1);
+  const auto whole = whole_day(world, ad, monday + static_cast<int>(cctz::get_weekday(day)));
   auto m = whole.base;
   add_conversions(whole, 29, m);
   return m;

@@ -74,7 +74,7 @@ InsightsQuery parse_insights(const Params& params, const Account& account, const
 
 // What an ad did on a day of its account, as it was known at `as_of`: the last days are still being attributed.
 Measures ad_day(const World& world, const Object& ad, Day day, Instant as_of);
-// The same, once nothing changes any more, for an ad that always delivers.
+// The same where every ad delivers on every day and nothing is restated: it depends on the day of the week alone.
 Measures settled_ad_day(const World& world, const Object& ad, Day day);
 
 // All rows of a report as of an instant, periods first, then objects, then breakdowns.

@@ -68,7 +68,7 @@ std::string_view kind_name(Kind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
-World::World(const Options& options) : seed_(options.seed) {
+World::World(const Options& options) : seed_(options.seed), exact_(options.rows_per_day > 0) {
   accounts_.reserve(static_cast<std::size_t>(options.accounts));
   for (int i = 0; i < options.accounts; ++i) make_account(i, options);
   for (auto& account : accounts_)
@@ -92,21 +92,20 @@ void World::make_account(int index, const Options& options) {
   const auto zone = load_zone(like.zone);
   if (!zone) throw std::runtime_error(fmt::format("this machine's zone database lacks {}", like.zone));
   account.zone = *zone;
-  account.status = like.status;
   account.created =
       start_of(Day(2019, 3, 1), account.zone) + days(between(hash, 0, 500)) + seconds(between(hash, 0, 86'399));
   account.business_id = 1'000'000'000'000'000 + between(mix(hash), 0, 8'000'000'000'000'000);
 
-  const bool exact = options.rows_per_day > 0;
-  const int ads = exact ? options.rows_per_day : options.ads;
-  make_objects(account, Kind::campaign, std::max(1, ads / 12), exact);
-  make_objects(account, Kind::adset, std::max(1, ads / 4), exact);
-  make_objects(account, Kind::creative, std::max(1, ads * 3 / 4), exact);
-  make_objects(account, Kind::ad, ads, exact);
+  account.status = exact_ ? 1 : like.status;
+  const int ads = exact_ ? options.rows_per_day : options.ads;
+  make_objects(account, Kind::campaign, std::max(1, ads / 12));
+  make_objects(account, Kind::adset, std::max(1, ads / 4));
+  make_objects(account, Kind::creative, std::max(1, ads * 3 / 4));
+  make_objects(account, Kind::ad, ads);
   accounts_.push_back(std::move(account));
 }
 
-void World::make_objects(Account& account, Kind kind, int count, bool forever) {
+void World::make_objects(Account& account, Kind kind, int count) {
   auto& objects = account.objects[static_cast<std::size_t>(kind)];
   objects.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
@@ -125,10 +124,10 @@ void World::make_objects(Account& account, Kind kind, int count, bool forever) {
       born = parents[static_cast<std::size_t>(object.parent)].created + days(between(object.hash, 0, 25));
     }
     if (kind == Kind::ad) object.creative = i % static_cast<int>(account.of(Kind::creative).size());
-    if (forever) born = start_of(Day(2021, 1, 1), account.zone);
+    if (exact_) born = start_of(Day(2021, 1, 1), account.zone);
     object.created = born + seconds(between(mix(object.hash), 0, 86'399));
     object.period = days(between(mix(object.hash + 9), 2, 60)) + seconds(between(object.hash, 0, 86'399));
-    if (!forever && i > 0 && kind != Kind::creative) set_end(object, object.created);
+    if (!exact_ && i > 0 && kind != Kind::creative) set_end(object, object.created);
     objects.push_back(std::move(object));
   }
 }

@@ -79,12 +79,15 @@ class World {
   bool end(std::int64_t id, std::string_view status, Instant when);
 
   std::uint64_t seed() const { return seed_; }
+  // Every ad delivers on every day, and nothing is restated.
+  bool exact() const { return exact_; }
 
  private:
   void make_account(int index, const Options& options);
-  void make_objects(Account& account, Kind kind, int count, bool forever);
+  void make_objects(Account& account, Kind kind, int count);
 
   std::uint64_t seed_;
+  bool exact_;
   std::vector<Account> accounts_;
   std::unordered_map<std::int64_t, Object*> by_id_;
 };

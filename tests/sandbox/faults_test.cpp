@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 
-#include "sandbox/direct_client.hpp"
 #include "tests/sandbox/client.hpp"
+#include "tests/sandbox/direct_client.hpp"
 #include "tests/support/world.hpp"
 
 using namespace sluice;
@@ -91,7 +91,7 @@ TEST_CASE("usage decays with time") {
   auto options = Api::calm();
   options.quota = 100;
   sandbox::Sandbox box(options, world.clock());
-  sandbox::DirectClient client(box, world.clock());
+  DirectClient client(box, world.clock());
   const auto url = fmt::format("http://sandbox/v26.0/act_{}?fields=name", box.world().accounts()[0].id);
   const auto used = [&] {
     HttpRequest request("GET", url);
@@ -331,7 +331,7 @@ TEST_CASE("faults are written name=arg@path%every#times") {
 TEST_CASE("in virtual time a hanging sandbox is a timeout and a slow one takes its time") {
   World world;
   sandbox::Sandbox box(Api::calm(), world.clock());
-  sandbox::DirectClient client(box, world.clock());
+  DirectClient client(box, world.clock());
   HttpRequest request("GET", "http://sandbox/v26.0/me");
   request.headers.emplace_back("Authorization", "Bearer sandbox-token");
   const auto fetch = [&] { return world.run(client.send(request)); };

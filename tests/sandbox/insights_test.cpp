@@ -300,4 +300,17 @@ TEST_CASE("prepared rows are exact in number, keyed by ad and day, and the same 
   CHECK(per_day["2026-01-10"] == 30);
   api.advance("3d");
   CHECK(report(api, query, account) == rows);
+  const auto filtered = report(
+      api,
+      query + "&filtering=" + encoded({{{"field", "ad.impressions"}, {"operator", "GREATER_THAN"}, {"value", -1}}}),
+      account);
+  CHECK(filtered == rows);
+  Api backwards(options);
+  Json days = Json::array();
+  for (int day = 10; day > 0; --day) {
+    const auto date = fmt::format("2026-01-{:02}", day);
+    const auto read = report(backwards, window(date, date) + kFields, account);
+    days.insert(days.begin(), read.begin(), read.end());
+  }
+  CHECK(days == rows);
 }

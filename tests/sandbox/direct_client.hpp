@@ -2,13 +2,13 @@
 #include "net/http.hpp"
 #include "sandbox/sandbox.hpp"
 
-namespace sluice::sandbox {
+namespace sluice::test {
 
 // The sandbox behind the HttpClient interface, without sockets: for runs in virtual time. Whatever its url's host, a
 // request goes to the sandbox.
 class DirectClient final : public HttpClient {
  public:
-  DirectClient(Sandbox& sandbox, Clock& clock) : sandbox_(sandbox), clock_(clock) {}
+  DirectClient(sandbox::Sandbox& sandbox, Clock& clock) : sandbox_(sandbox), clock_(clock) {}
 
   task<HttpResponse> send(HttpRequest request) override {
     auto reply = sandbox_.handle(translate(request));
@@ -28,8 +28,8 @@ class DirectClient final : public HttpClient {
   }
 
  private:
-  static Request translate(const HttpRequest& from) {
-    Request to;
+  static sandbox::Request translate(const HttpRequest& from) {
+    sandbox::Request to;
     to.method = from.method;
     const auto host = from.url.find("//") + 2;
     const auto path = from.url.find('/', host);
@@ -46,19 +46,19 @@ class DirectClient final : public HttpClient {
   }
 
   // What becomes of a reply on its way.
-  task<void> pass(const Reply& reply, Duration timeout) {
-    const bool late = reply.ending == Reply::Ending::slow && reply.slowly > timeout;
-    if (reply.ending == Reply::Ending::hang || late) {
+  task<void> pass(const sandbox::Reply& reply, Duration timeout) {
+    const bool late = reply.ending == sandbox::Reply::Ending::slow && reply.slowly > timeout;
+    if (reply.ending == sandbox::Reply::Ending::hang || late) {
       co_await clock_.sleep_for(timeout);
       throw HttpError(Remedy::retry, "timeout", "the sandbox did not answer in time");
     }
-    if (reply.ending == Reply::Ending::slow) co_await clock_.sleep_for(reply.slowly);
-    if (reply.ending == Reply::Ending::reset || reply.ending == Reply::Ending::truncated)
+    if (reply.ending == sandbox::Reply::Ending::slow) co_await clock_.sleep_for(reply.slowly);
+    if (reply.ending == sandbox::Reply::Ending::reset || reply.ending == sandbox::Reply::Ending::truncated)
       throw HttpError(Remedy::retry, "reset", "the sandbox closed the connection before the end of its answer");
   }
 
-  Sandbox& sandbox_;
+  sandbox::Sandbox& sandbox_;
   Clock& clock_;
 };
 
-}  // namespace sluice::sandbox
+}  // namespace sluice::test
