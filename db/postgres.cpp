@@ -373,6 +373,9 @@ bool Connection::in_transaction() const {
 int Connection::server_version() const {
   return state_->connection ? PQserverVersion(state_->connection) : 0;
 }
+int Connection::backend_pid() const {
+  return state_->connection ? PQbackendPID(state_->connection) : 0;
+}
 bool Connection::encrypted() const {
   return state_->connection && PQsslInUse(state_->connection) != 0;
 }

@@ -110,6 +110,7 @@ class Connection {
   bool in_transaction() const;
   int server_version() const;  // 150020
   bool encrypted() const;
+  int backend_pid() const;
   void close();  // at once; calls under way fail
   // What is being done, for messages: "table insights, slice act_1/2026-03-01".
   void set_context(std::string context) { context_ = std::move(context); }

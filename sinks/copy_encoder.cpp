@@ -339,10 +339,9 @@ Misfit put_bytea(ByteBuffer& out, const FieldValue& v) {
   return Misfit::none;
 }
 
-std::string as_text(const FieldValue& v) {
-  const auto type = v.column.type.type;
-  if (v.cell.kind == Kind::float64) return fmt::format("{}", v.cell.real);
-  const auto n = v.cell.integer;
+std::string number_text(const Cell& cell, Type type) {
+  if (cell.kind == Kind::float64) return fmt::format("{}", cell.real);
+  const auto n = cell.integer;
   if (type == Type::boolean) return n ? "true" : "false";
   if (type == Type::date) return format_day(Day(1970, 1, 1) + n);
   if (type == Type::timestamp) return format_instant(Instant(Duration(n)));
@@ -361,7 +360,7 @@ Misfit put_text(ByteBuffer& out, const FieldValue& v) {
   std::string made;
   auto text = v.text;
   if (!v.is_text()) {
-    made = as_text(v);
+    made = number_text(v.cell, v.column.type.type);
     text = made;
   } else if (v.column.type.type == Type::bytes) {
     made = "\\x";  // as PostgreSQL writes bytea
@@ -504,6 +503,11 @@ bool can_encode(DataType from, std::uint32_t oid) {
     default:
       return false;
   }
+}
+
+std::string cell_text(const Batch& batch, const Cell& cell, DataType type) {
+  if (cell.is_null()) return {};
+  return cell.kind == Kind::text ? std::string(batch.text(cell)) : number_text(cell, type.type);
 }
 
 std::string_view copy_header() {

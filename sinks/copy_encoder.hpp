@@ -78,6 +78,9 @@ class CopyEncoder {
 // The target takes values of this type at all (whether each one fits is seen when it comes).
 bool can_encode(DataType from, std::uint32_t oid);
 
+// A cell as text: numbers and dates as people write them, texts as they are.
+std::string cell_text(const Batch& batch, const Cell& cell, DataType type);
+
 // The fixed parts of a COPY stream.
 std::string_view copy_header();
 std::string_view copy_trailer();

@@ -91,6 +91,12 @@ std::string key_json(std::span<const std::string> values) {
   return array.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+std::string object_json(std::span<const std::pair<std::string, std::string>> fields) {
+  auto object = nlohmann::json::object();
+  for (const auto& [name, value] : fields) object[name] = value;
+  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 void check_reject_share(const Table& table, const Slice& slice, std::int64_t read, std::span<const Reject> rejects) {
   const auto count = static_cast<std::int64_t>(rejects.size());
   if (count <= 10 || count * 10 <= read) return;

@@ -46,6 +46,8 @@ std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, 
 std::vector<std::string> readable_key(const Reject& reject, std::size_t key_columns);
 // JSON array of texts, as Reject::key has it.
 std::string key_json(std::span<const std::string> values);
+// The raw row of a reject whose source gave no JSON.
+std::string object_json(std::span<const std::pair<std::string, std::string>> fields);
 
 // Throws Error(give_up) naming the most frequent reason when more than 10 % of a slice's rows, and more than 10, are
 // rejected.

@@ -1,0 +1,328 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sinks/postgres.hpp"
+#include "sinks/postgres_catalog.hpp"
+#include "sinks/postgres_load.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view undefined_table = "42P01";
+constexpr std::string_view undefined_schema = "3F000";
+constexpr int oldest_server = 120000;
+
+// Runs a query that finds nothing where sluice has not been yet.
+task<std::optional<pg::Result>> query(pg::Connection& session, pg::Statement statement) {
+  std::optional<pg::Result> result;
+  std::optional<pg::PgError> failure;
+  try {
+    result = co_await session.exec(std::move(statement));
+  } catch (const pg::PgError& error) {
+    failure = error;
+  }
+  if (failure && failure->sqlstate() != undefined_table && failure->sqlstate() != undefined_schema) throw *failure;
+  co_return result;
+}
+
+class PostgresSink final : public Sink {
+ public:
+  PostgresSink(PostgresOptions options, const SinkContext& context, pg::Target target)
+      : core_(std::make_shared<PostgresCore>(std::move(options), context, std::move(target))) {}
+
+  ~PostgresSink() override { core_->pool.close(); }
+
+  task<std::vector<std::string>> plan(const Table& table) override {
+    auto session = co_await core_->pool.acquire();
+    session->set_context("table " + table.name);
+    std::vector<std::string> statements = co_await missing_basics(*session);
+    const auto found = co_await read_table(*session, schema(), table.name);
+    for (const auto& action : plan_table(table, existing(found)))
+      for (auto& sql : statements_of(table, action, session->server_version())) statements.push_back(std::move(sql));
+    co_return statements;
+  }
+
+  task<std::map<std::string, std::string>> prepare(const Table& table) override {
+    auto session = co_await core_->pool.acquire();
+    session->set_context("table " + table.name);
+    std::map<std::string, std::string> changes;
+    auto found = co_await read_table(*session, schema(), table.name);
+    auto actions = plan_table(table, existing(found));
+    const auto basics = co_await missing_basics(*session);
+    const bool something =
+        !basics.empty() || std::any_of(actions.begin(), actions.end(), [](const TableAction& action) {
+          return !std::holds_alternative<RefuseColumn>(action);
+        });
+    std::exception_ptr failure;
+    if (something) {
+      try {
+        co_await alter(*session, table, changes);
+      } catch (const Error&) {
+        failure = std::current_exception();
+      }
+      // Ends the transaction, and the locks, at once.
+      if (failure) session->close();
+      if (failure) std::rethrow_exception(failure);
+      found = co_await read_table(*session, schema(), table.name);
+    }
+    for (const auto& action : actions)
+      if (const auto* refused = std::get_if<RefuseColumn>(&action)) refuse(changes, refused->name, refused->why);
+    core_->tables.insert_or_assign(table.name, std::move(*found));
+    co_return changes;
+  }
+
+  task<Progress> progress(const LaneId& lane) override {
+    auto session = co_await core_->pool.acquire();
+    pg::Statement statement(
+        fmt::format("SELECT \"done_to\", \"version\" FROM {} WHERE \"pipeline\" = $1 AND \"stream\" = $2 AND "
+                    "\"partition\" = $3 AND \"lane\" = $4",
+                    bookkeeping("_sluice_progress")));
+    statement.params = {lane.pipeline, lane.stream, lane.partition, lane.lane};
+    const auto result = co_await query(*session, std::move(statement));
+    Progress progress;
+    if (!result || result->rows() == 0) co_return progress;
+    progress.done_to = result->maybe(0, 0);
+    progress.version = result->integer(0, 1);
+    co_return progress;
+  }
+
+  task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& pipeline) override {
+    auto session = co_await core_->pool.acquire();
+    pg::Statement statement(
+        fmt::format("SELECT \"stream\", \"partition\", \"lane\", \"done_to\", \"version\" FROM {} WHERE "
+                    "\"pipeline\" = $1 ORDER BY 1, 2, 3",
+                    bookkeeping("_sluice_progress")));
+    statement.params = {pipeline};
+    const auto result = co_await query(*session, std::move(statement));
+    std::vector<std::pair<LaneId, Progress>> found;
+    for (int i = 0; result && i < result->rows(); ++i) {
+      Progress progress;
+      progress.done_to = result->maybe(i, 3);
+      progress.version = result->integer(i, 4);
+      LaneId lane(pipeline, result->text(i, 0), result->text(i, 1), result->text(i, 2));
+      found.emplace_back(std::move(lane), std::move(progress));
+    }
+    co_return found;
+  }
+
+  task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
+                                   Instant read_started) override {
+    if (!core_->tables.contains(table.name)) {
+      auto session = co_await core_->pool.acquire();
+      auto found = co_await read_table(*session, schema(), table.name);
+      if (!found)
+        throw Error(Remedy::retry, fmt::format("sink {}: the table {} is not there; it was dropped or never prepared",
+                                               core_->name, table.name));
+      core_->tables.insert_or_assign(table.name, std::move(*found));
+    }
+    co_return make_postgres_load(core_, table, lane, slice, run, read_started);
+  }
+
+  task<std::int64_t> count_quarantined(const std::string& pipeline, const std::string& stream) override {
+    auto session = co_await core_->pool.acquire();
+    pg::Statement statement(fmt::format("SELECT count(*) FROM {} WHERE \"pipeline\" = $1 AND \"stream\" = $2",
+                                        bookkeeping("_sluice_quarantine")));
+    statement.params = {pipeline, stream};
+    const auto result = co_await query(*session, std::move(statement));
+    std::int64_t count = 0;
+    if (result) count = result->integer(0, 0);
+    co_return count;
+  }
+
+  task<std::vector<QuarantinedRow>> quarantined(const std::string& pipeline, const std::string& stream,
+                                                std::size_t limit) override {
+    auto session = co_await core_->pool.acquire();
+    pg::Statement statement(
+        fmt::format("SELECT \"id\", \"slice\", \"key\", \"reason\", \"rule\", \"raw\", \"run\", "
+                    "to_char(\"first_seen\", 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(\"last_seen\", "
+                    "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM {} "
+                    "WHERE \"pipeline\" = $1 AND \"stream\" = $2 ORDER BY \"last_seen\" DESC, \"id\" LIMIT $3::bigint",
+                    bookkeeping("_sluice_quarantine")));
+    statement.params = {pipeline, stream, std::to_string(limit)};
+    const auto result = co_await query(*session, std::move(statement));
+    std::vector<QuarantinedRow> found;
+    for (int i = 0; result && i < result->rows(); ++i) {
+      QuarantinedRow row;
+      int column = 0;
+      for (auto* field :
+           {&row.id, &row.slice, &row.key, &row.reason, &row.rule, &row.raw, &row.run, &row.first_seen, &row.last_seen})
+        *field = result->text(i, column++);
+      found.push_back(std::move(row));
+    }
+    co_return found;
+  }
+
+  task<std::vector<Finding>> check() override {
+    std::vector<Finding> findings;
+    std::optional<Error> failure;
+    try {
+      co_await examine(findings);
+    } catch (const Error& error) {
+      failure = error;
+    }
+    if (failure) findings.emplace_back(Finding::Level::error, failure->what());
+    co_return findings;
+  }
+
+  task<void> close() override {
+    core_->pool.close();
+    co_return;
+  }
+
+ private:
+  const std::string& schema() const { return core_->options.schema; }
+  std::string bookkeeping(std::string_view table) const { return quoted(schema()) + "." + quoted(table); }
+
+  static std::optional<ExistingTable> existing(const std::optional<PostgresTable>& found) {
+    std::optional<ExistingTable> table;
+    if (found) table = found->existing();
+    return table;
+  }
+
+  std::vector<std::string> statements_of(const Table& table, const TableAction& action, int server_version) const {
+    if (std::holds_alternative<CreateTable>(action)) return create_table(table, schema(), core_->options.grant);
+    if (const auto* added = std::get_if<AddColumn>(&action)) return add_column(table, schema(), *added);
+    if (const auto* wider = std::get_if<WidenColumn>(&action))
+      return {widen_column(table, schema(), *wider, server_version)};
+    if (const auto* index = std::get_if<AddIndex>(&action)) return {add_index(table, schema(), *index)};
+    return {};
+  }
+
+  // The schema and sluice's own tables, as far as they are missing.
+  task<std::vector<std::string>> missing_basics(pg::Connection& session) {
+    pg::Statement statement(
+        "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL, (SELECT count(*) FROM pg_tables WHERE schemaname = $1 "
+        "AND "
+        "tablename = ANY ($2::text[]))");
+    std::string names = "{";
+    for (const auto& table : bookkeeping_tables()) names += (names.size() > 1 ? "," : "") + std::string(table.name);
+    statement.params = {schema(), names + "}"};
+    const auto result = co_await session.exec(std::move(statement));
+    std::vector<std::string> statements;
+    if (!result.flag(0, 0)) {
+      statements.push_back("CREATE SCHEMA IF NOT EXISTS " + quoted(schema()));
+      for (const auto& role : core_->options.grant)
+        statements.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", quoted(schema()), sql_name(role)));
+    }
+    if (result.integer(0, 1) < static_cast<std::int64_t>(bookkeeping_tables().size()))
+      for (auto& sql : bookkeeping_ddl(schema())) statements.push_back(std::move(sql));
+    co_return statements;
+  }
+
+  // All in one transaction, one process at a time; what there is to do is worked out anew under the lock.
+  task<void> alter(pg::Connection& session, const Table& table, std::map<std::string, std::string>& changes) {
+    std::vector<pg::Statement> begin;
+    begin.emplace_back("BEGIN");
+    begin.emplace_back("SET LOCAL lock_timeout = '5s'");
+    begin.emplace_back("SELECT pg_advisory_xact_lock($1::bigint)",
+                       std::vector<pg::Param>{advisory_key("sluice prepare " + schema())});
+    co_await session.exec_all(std::move(begin));
+    const auto basics = co_await missing_basics(session);
+    for (const auto& sql : basics) co_await session.exec(sql);
+    const auto found = co_await read_table(session, schema(), table.name);
+    for (const auto& action : plan_table(table, existing(found))) {
+      if (const auto* wider = std::get_if<WidenColumn>(&action)) {
+        co_await widen(session, table, *wider, changes);
+        continue;
+      }
+      for (const auto& sql : statements_of(table, action, session.server_version())) co_await session.exec(sql);
+      if (const auto* added = std::get_if<AddColumn>(&action); added && table.find(added->name))
+        changes[added->name] = "column_added";
+    }
+    const auto committed = co_await session.exec("COMMIT");
+    if (committed.tag() != "COMMIT")
+      throw Error(Remedy::retry, fmt::format("sink {}, table {}: the server rolled the change of the table back",
+                                             core_->name, table.name));
+  }
+
+  // Where a view or a lock forbids it the column stays, and its rows that do not fit are set aside.
+  task<void> widen(pg::Connection& session, const Table& table, const WidenColumn& action,
+                   std::map<std::string, std::string>& changes) {
+    std::vector<pg::Statement> statements;
+    statements.emplace_back("SAVEPOINT widen");
+    statements.emplace_back(widen_column(table, schema(), action, session.server_version()));
+    statements.emplace_back("RELEASE SAVEPOINT widen");
+    std::optional<pg::PgError> failure;
+    try {
+      co_await session.exec_all(std::move(statements));
+    } catch (const pg::PgError& error) {
+      failure = error;
+    }
+    if (failure && failure->connection_lost()) throw *failure;
+    if (!failure) {
+      changes[action.name] = "widened";
+      co_return;
+    }
+    co_await session.exec("ROLLBACK TO SAVEPOINT widen");
+    refuse(changes, action.name,
+           fmt::format("column {} could not be widened to {}; its values that do not fit go to the quarantine: {}",
+                       action.name, to_string(action.to), failure->what()));
+  }
+
+  void refuse(std::map<std::string, std::string>& changes, const std::string& column, const std::string& why) {
+    changes[column] = "refused";
+    core_->events.emit(Notice{Level::warning, {}, {}, fmt::format("sink {}: {}", core_->name, why)});
+  }
+
+  task<void> examine(std::vector<Finding>& findings) {
+    const auto ok = [&](std::string message) { findings.emplace_back(Finding::Level::ok, std::move(message)); };
+    const auto warn = [&](std::string message) { findings.emplace_back(Finding::Level::warning, std::move(message)); };
+    const auto fail = [&](std::string message) { findings.emplace_back(Finding::Level::error, std::move(message)); };
+    auto session = co_await core_->pool.acquire();
+    pg::Statement statement(
+        "SELECT current_user, current_database(), current_setting('server_version'), "
+        "has_database_privilege(current_database(), 'CREATE'), has_database_privilege(current_database(), "
+        "'TEMPORARY'), "
+        "to_regnamespace(quote_ident($1)) IS NOT NULL, "
+        "coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1), false), "
+        "pg_backend_pid(), "
+        "inet_client_addr() IS NULL, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), "
+        "current_setting('server_encoding')");
+    statement.params = {schema()};
+    const auto r = co_await session->exec(std::move(statement));
+    const auto version = session->server_version();
+    const auto where = fmt::format("sink {}", core_->name);
+    ok(fmt::format("{}: connected to {} as {}, PostgreSQL {}", where, r.text(0, 1), r.text(0, 0), r.text(0, 2)));
+    if (version < oldest_server) fail(fmt::format("{}: PostgreSQL 12 is the oldest that is supported", where));
+    if (!r.flag(0, 5) && !r.flag(0, 3))
+      fail(fmt::format(
+          "{}: the schema {} does not exist and {} may not create it: GRANT CREATE ON DATABASE, or create the schema",
+          where, schema(), r.text(0, 0)));
+    if (r.flag(0, 5) && !r.flag(0, 6))
+      fail(fmt::format("{}: {} may not create tables in the schema {}: GRANT USAGE, CREATE ON SCHEMA {} TO {}", where,
+                       r.text(0, 0), schema(), schema(), r.text(0, 0)));
+    if (!r.flag(0, 4))
+      fail(fmt::format("{}: {} may not create temporary tables: GRANT TEMPORARY ON DATABASE", where, r.text(0, 0)));
+    if (session->backend_pid() != r.integer(0, 7))
+      warn(fmt::format(
+          "{}: a pooler stands before the server; it must pool by session (temporary tables), not by transaction",
+          where));
+    if (!r.flag(0, 8) && !session->encrypted())
+      warn(fmt::format("{}: the connection is not encrypted (sslmode in the URL)", where));
+    if (r.flag(0, 9))
+      warn(fmt::format("{}: {} is a superuser; a role of its own with fewer rights is safer", where, r.text(0, 0)));
+    if (r.text(0, 10) != "UTF8")
+      warn(fmt::format("{}: the database's encoding is {}, which cannot hold every text", where, r.text(0, 10)));
+  }
+
+  std::shared_ptr<PostgresCore> core_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> make_postgres_sink(PostgresOptions options, const SinkContext& context) {
+  static_cast<void>(quoted(options.schema));
+  pg::Target target;
+  target.who = "sink " + context.name;
+  target.url = options.url;
+  target.password = options.password;
+  target.ca_file = options.ca_file;
+  target.connect_timeout = options.connect_timeout;
+  target.statement_timeout = options.statement_timeout;
+  target.lock_timeout = options.lock_timeout;
+  static_cast<void>(pg::connection_parameters(target));  // a URL that cannot be read is said now
+  return std::make_unique<PostgresSink>(std::move(options), context, std::move(target));
+}
+
+}  // namespace sluice
