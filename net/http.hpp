@@ -20,6 +20,7 @@ struct HttpRequest {
   Headers headers;
   std::string body;
   Duration timeout = std::chrono::seconds(120);  // of the whole exchange
+  std::string scope;                             // what it is about (an ad account), for Dialect::judge; never sent
 
   HttpRequest() = default;
   HttpRequest(std::string m, std::string u) : method(std::move(m)), url(std::move(u)) {}
@@ -37,7 +38,7 @@ struct HttpResponse {
 };
 
 // No usable answer came. `code` is short and stable, for metrics: "connect", "resolve", "tls", "timeout", "reset",
-// "too_large", "bad_http". The message names the host, never the query.
+// "too_large" (Remedy::shrink), "bad_http". The message names the host, never the query.
 class HttpError : public Error {
  public:
   HttpError(Remedy remedy, std::string code, const std::string& what) : Error(remedy, what), code_(std::move(code)) {}
@@ -71,8 +72,10 @@ struct HttpOptions {
   std::string ca_file;                // empty: the system's
   std::size_t max_body = 256u << 20;  // decoded bytes of one answer to `send`
   Duration connect_timeout = std::chrono::seconds(10);
-  Duration idle = std::chrono::seconds(50);  // how long an unused connection is kept
-  std::string user_agent = "sluice";
+  Duration idle = std::chrono::seconds(50);   // how long an unused connection is kept
+  Duration stall = std::chrono::seconds(30);  // a body that brings less than `least_per_stall` in this time is given up
+  std::size_t least_per_stall = 4096;         // bytes; `stream` measures it over the request's timeout
+  std::string user_agent;                     // empty: "sluice/" and the version
 };
 
 // The real one: Beast, TLS 1.2 and newer verified against `ca_file` or the system's authorities, gzip.

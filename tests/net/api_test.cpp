@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/events.hpp"
 #include "tests/support/scripted_http.hpp"
 #include "tests/support/world.hpp"
 
@@ -67,19 +68,6 @@ class TestDialect final : public Dialect {
   std::string token_ = "stale";
 };
 
-class Recorder final : public Events {
- public:
-  void emit(const Event& event) override { all.push_back(event); }
-  template <typename T>
-  std::vector<T> of() const {
-    std::vector<T> found;
-    for (const auto& event : all)
-      if (const auto* one = std::get_if<T>(&event)) found.push_back(*one);
-    return found;
-  }
-  std::vector<Event> all;
-};
-
 ApiRequest get(std::string path, std::vector<std::string> buckets = {"account"}, Priority p = Priority::scheduled) {
   return ApiRequest(HttpRequest("GET", "https://api.test" + path), std::move(buckets), p);
 }
@@ -89,7 +77,7 @@ struct Bench {
   World world;
   ScriptedHttp http{world.clock()};
   TestDialect dialect{world.clock()};
-  Recorder events;
+  test::RecordedEvents events;
   Rng rng{3};
   std::optional<Api> api_;
   ApiOptions options{"facebook", RateLimit{10, 20, 0.75, 0.30}, RetryPolicy{6, 1s, 5min, 15min}};

@@ -1,0 +1,339 @@
+#include "net/connection.hpp"
+
+#include <fmt/format.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/span_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <boost/beast/ssl.hpp>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+#include <cerrno>
+
+namespace sluice {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+namespace ssl = boost::asio::ssl;
+using tcp = asio::ip::tcp;
+
+constexpr std::size_t read_buffer = 128 * 1024;
+constexpr std::uint32_t longest_head = 16 * 1024;
+
+// A body that goes where the reader of the moment says.
+struct LandingBody {
+  struct value_type {
+    std::string* landing = nullptr;
+  };
+  class reader {
+   public:
+    template <bool isRequest, class Fields>
+    reader(http::header<isRequest, Fields>&, value_type& body) : body_(body) {}
+    void init(const boost::optional<std::uint64_t>&, error_code& ec) { ec = {}; }
+    template <class Buffers>
+    std::size_t put(const Buffers& buffers, error_code& ec) {
+      ec = {};
+      std::size_t size = 0;
+      for (auto at = asio::buffer_sequence_begin(buffers); at != asio::buffer_sequence_end(buffers); ++at) {
+        const asio::const_buffer piece = *at;
+        body_.landing->append(static_cast<const char*>(piece.data()), piece.size());
+        size += piece.size();
+      }
+      return size;
+    }
+    void finish(error_code& ec) { ec = {}; }
+
+   private:
+    value_type& body_;
+  };
+};
+using Parser = http::response_parser<LandingBody>;
+
+[[noreturn]] void fail(const error_code& ec, const std::string& doing, const std::string& name) {
+  const auto error = [&](Remedy remedy, const char* code, const std::string& what) {
+    return HttpError(remedy, code, fmt::format("{} while {} {}", what, doing, name));
+  };
+  if (ec == asio::error::operation_aborted) throw_cancelled();
+  if (ec == beast::error::timeout) throw error(Remedy::retry, "timeout", "timed out");
+  if (ec == http::error::header_limit || ec == http::error::buffer_overflow)
+    throw error(Remedy::retry, "too_large", fmt::format("got more than {} of headers", format_size(longest_head)));
+  if (ec == http::error::end_of_stream || ec == http::error::partial_message || ec == asio::error::eof ||
+      ec == ssl::error::stream_truncated)
+    throw error(Remedy::retry, "reset", "the connection was closed too early");
+  if (ec.category() == http::make_error_code(http::error::bad_version).category())
+    throw error(Remedy::retry, "bad_http", fmt::format("got an answer that is not HTTP ({})", ec.message()));
+  if (ec.category() == asio::error::get_ssl_category()) throw error(Remedy::retry, "tls", ec.message());
+  throw error(Remedy::retry, "reset", ec.message());
+}
+
+http::request<http::span_body<const char>> to_beast(const HttpRequest& request, const HttpTarget& target) {
+  http::request<http::span_body<const char>> out;
+  out.version(11);
+  out.method_string(request.method);
+  out.target(target.path);
+  out.set(http::field::host, target.host_header);
+  for (const auto& [name, value] : request.headers) {
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (std::any_of(value.begin(), value.end(), is_control))
+      throw HttpError(Remedy::give_up, "bad_http",
+                      fmt::format("the header {} for {} holds a line break or control character; look at the "
+                                  "credential or setting that it comes from",
+                                  name, target.name()));
+    out.set(name, value);
+  }
+  out.body() = {request.body.data(), request.body.size()};
+  if (!request.body.empty() || (request.method != "GET" && request.method != "HEAD"))
+    out.content_length(request.body.size());
+  return out;
+}
+
+// Over a TCP or a TLS stream.
+template <typename Stream>
+class StreamConnection final : public Connection {
+ public:
+  StreamConnection(Stream stream, std::string name) : stream_(std::move(stream)), name_(std::move(name)) {
+    buffer_.reserve(read_buffer);
+  }
+
+  task<void> write(const HttpRequest& request, const HttpTarget& target, Deadline deadline) override {
+    const auto message = to_beast(request, target);
+    head_only_ = request.method == "HEAD";
+    idempotent_ = request.method == "GET" || request.method == "HEAD";
+    silent_ = true;
+    whole_ = false;
+    written_ = 0;
+    lowest().expires_at(deadline);
+    error_code ec;
+    written_ = co_await http::async_write(stream_, message, asio::redirect_error(asio::use_awaitable, ec));
+    if (ec) fail(ec, "sending a request to", name_);
+  }
+
+  task<HttpResponse> read_head(Deadline deadline) override {
+    do {
+      parser_.emplace();
+      parser_->body_limit(boost::none);
+      parser_->header_limit(longest_head);
+      parser_->skip(head_only_);
+      lowest().expires_at(deadline);
+      error_code ec;
+      const auto read =
+          co_await http::async_read_header(stream_, buffer_, *parser_, asio::redirect_error(asio::use_awaitable, ec));
+      if (read > 0 || buffer_.size() > 0 || parser_->got_some()) silent_ = false;
+      if (ec) fail(ec, "waiting for the answer of", name_);
+    } while (parser_->get().result_int() < 200);  // "100 Continue", "103 Early Hints": the answer is still to come
+    parser_->eager(true);
+    HttpResponse head;
+    head.status = static_cast<int>(parser_->get().result_int());
+    for (const auto& field : parser_->get()) {
+      std::string name(field.name_string());
+      for (auto& c : name)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+      head.headers.emplace_back(std::move(name), std::string(field.value()));
+    }
+    co_return head;
+  }
+
+  task<bool> read_some(std::string& body, Deadline deadline) override {
+    if (!parser_->is_done()) {
+      parser_->get().body().landing = &body;
+      lowest().expires_at(deadline);
+      error_code ec;
+      co_await http::async_read_some(stream_, buffer_, *parser_, asio::redirect_error(asio::use_awaitable, ec));
+      if (ec) fail(ec, "reading the answer of", name_);
+    }
+    whole_ = parser_->is_done();
+    if (whole_) lowest().expires_never();
+    co_return !whole_;
+  }
+
+  bool untouched() const override { return silent_ && (idempotent_ || written_ == 0); }
+  bool reusable() const override { return whole_ && parser_->keep_alive() && buffer_.size() == 0; }
+
+  bool still_idle() override {
+    char byte = 0;
+    const auto got = ::recv(lowest().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+  }
+
+ private:
+  beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
+
+  Stream stream_;
+  std::string name_;
+  beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  std::size_t written_ = 0;
+  bool head_only_ = false, idempotent_ = false, silent_ = true, whole_ = false;
+};
+
+// A look-up cannot be interrupted, but one who waits for it can leave.
+struct LookUp {
+  tcp::resolver resolver;
+  asio::steady_timer done;
+  tcp::resolver::results_type addresses;
+  error_code failure;
+  bool ended = false;
+  explicit LookUp(const asio::any_io_executor& executor) : resolver(executor), done(executor) {}
+};
+
+task<std::vector<tcp::endpoint>> look_up(const HttpTarget& target, Deadline deadline) {
+  const auto executor = co_await asio::this_coro::executor;
+  auto state = std::make_shared<LookUp>(executor);
+  state->done.expires_at(deadline);
+  state->resolver.async_resolve(target.host, target.port,
+                                [state](const error_code& ec, tcp::resolver::results_type addresses) {
+                                  state->failure = ec;
+                                  state->addresses = std::move(addresses);
+                                  state->ended = true;
+                                  state->done.cancel();
+                                });
+  error_code waited;
+  co_await state->done.async_wait(asio::redirect_error(asio::use_awaitable, waited));
+  if (!state->ended) {
+    state->resolver.cancel();
+    if (waited) throw_cancelled();
+    throw HttpError(Remedy::retry, "timeout",
+                    fmt::format("looking up the address of {} took too long; look at this machine's DNS", target.host));
+  }
+  if (state->failure)
+    throw HttpError(Remedy::retry, "resolve",
+                    fmt::format("cannot find the address of {} ({}); look at the name and at this machine's DNS",
+                                target.host, state->failure.message()));
+  std::vector<tcp::endpoint> addresses;
+  for (const auto& one : state->addresses) addresses.push_back(one.endpoint());
+  co_return addresses;
+}
+
+ssl::context make_tls(const std::string& ca_file) {
+  ssl::context tls(ssl::context::tls_client);
+  SSL_CTX_set_min_proto_version(tls.native_handle(), TLS1_2_VERSION);
+  tls.set_verify_mode(ssl::verify_peer);
+  error_code ec;
+  if (ca_file.empty())
+    tls.set_default_verify_paths(ec);
+  else
+    tls.load_verify_file(ca_file, ec);
+  if (ec)
+    throw Error(Remedy::give_up, fmt::format("cannot read the certificates of ca_file {} ({}); it has to be a PEM file "
+                                             "that this user may read",
+                                             ca_file, ec.message()));
+  return tls;
+}
+
+class TcpDialer final : public Dialer {
+ public:
+  TcpDialer(asio::any_io_executor executor, const HttpOptions& options)
+      : executor_(std::move(executor)), connect_timeout_(options.connect_timeout), tls_(make_tls(options.ca_file)) {}
+
+  task<std::unique_ptr<Connection>> dial(const HttpTarget& target, Deadline deadline) override {
+    beast::tcp_stream stream = co_await connect(target, deadline);
+    error_code ignored;
+    stream.socket().set_option(tcp::no_delay(true), ignored);
+    std::unique_ptr<Connection> connection;
+    if (target.tls)
+      connection = co_await secure(std::move(stream), target, deadline);
+    else
+      connection = std::make_unique<StreamConnection<beast::tcp_stream>>(std::move(stream), target.name());
+    co_return connection;
+  }
+
+ private:
+  Deadline step(Deadline deadline) const {
+    return std::min(deadline, std::chrono::steady_clock::now() + connect_timeout_);
+  }
+
+  // Each address has its own time, so that one that swallows packets (a broken IPv6 route) does not use up all of it.
+  task<beast::tcp_stream> connect(const HttpTarget& target, Deadline deadline) {
+    const auto addresses = co_await look_up(target, step(deadline));
+    error_code ec = asio::error::host_not_found;
+    for (const auto& address : addresses) {
+      if (std::chrono::steady_clock::now() >= deadline) break;
+      beast::tcp_stream stream(executor_);
+      stream.expires_at(step(deadline));
+      co_await stream.async_connect(address, asio::redirect_error(asio::use_awaitable, ec));
+      if (!ec) co_return stream;
+      if (ec == asio::error::operation_aborted) throw_cancelled();
+    }
+    const bool timed_out = ec == beast::error::timeout;
+    throw HttpError(Remedy::retry, timed_out ? "timeout" : "connect",
+                    fmt::format("cannot connect to {} ({}{}); look at the network and firewall between here and there",
+                                target.name(), timed_out ? "timed out" : ec.message(),
+                                addresses.size() > 1 ? fmt::format(", {} addresses tried", addresses.size()) : ""));
+  }
+
+  task<std::unique_ptr<Connection>> secure(beast::tcp_stream tcp_stream, const HttpTarget& target, Deadline deadline) {
+    ssl::stream<beast::tcp_stream> stream(std::move(tcp_stream), tls_);
+    expect_name(stream.native_handle(), target.host);
+    beast::get_lowest_layer(stream).expires_at(step(deadline));
+    error_code ec;
+    co_await stream.async_handshake(ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, ec));
+    if (ec) {
+      const auto verified = SSL_get_verify_result(stream.native_handle());
+      if (verified != X509_V_OK)
+        throw HttpError(Remedy::give_up, "tls",
+                        fmt::format("the certificate of {} is refused: {}. Where it was issued by a private authority, "
+                                    "name that in ca_file",
+                                    target.name(), X509_verify_cert_error_string(verified)));
+      if (ec != beast::error::timeout && ec != asio::error::operation_aborted)
+        throw HttpError(Remedy::retry, "tls", fmt::format("no TLS connection to {}: {}", target.name(), ec.message()));
+      fail(ec, "agreeing on TLS with", target.name());
+    }
+    auto connection =
+        std::make_unique<StreamConnection<ssl::stream<beast::tcp_stream>>>(std::move(stream), target.name());
+    co_return connection;
+  }
+
+  // The certificate must be for this name or address, and the server is told which one is meant.
+  static void expect_name(SSL* tls, const std::string& host) {
+    error_code ec;
+    asio::ip::make_address(host, ec);
+    if (!ec) {
+      X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls), host.c_str());
+      return;
+    }
+    SSL_set_tlsext_host_name(tls, host.c_str());
+    SSL_set1_host(tls, host.c_str());
+  }
+
+  asio::any_io_executor executor_;
+  Duration connect_timeout_;
+  ssl::context tls_;
+};
+
+}  // namespace
+
+HttpTarget parse_url(const std::string& url) {
+  const auto refuse = [&](const char* why) -> HttpError {
+    return HttpError(Remedy::give_up, "bad_http",
+                     fmt::format("{} is not a usable URL: {}", url.substr(0, url.find_first_of("?#@")), why));
+  };
+  const auto parsed = boost::urls::parse_uri(url);
+  if (!parsed) throw refuse("expected http(s)://host[:port]/path with everything else percent-encoded");
+  HttpTarget target;
+  target.tls = parsed->scheme() == "https";
+  if (!target.tls && parsed->scheme() != "http") throw refuse("expected http or https");
+  if (parsed->has_userinfo()) throw refuse("a user name does not belong there");
+  target.host = parsed->host_address();
+  if (target.host.empty()) throw refuse("the host is missing");
+  target.port = parsed->has_port() ? std::string(parsed->port()) : target.tls ? "443" : "80";
+  target.host_header = std::string(parsed->encoded_host_and_port());
+  target.path = std::string(parsed->encoded_path());
+  if (target.path.empty()) target.path = "/";
+  if (parsed->has_query()) target.path += "?" + std::string(parsed->encoded_query());
+  return target;
+}
+
+std::unique_ptr<Dialer> make_dialer(asio::any_io_executor executor, const HttpOptions& options) {
+  return std::make_unique<TcpDialer>(std::move(executor), options);
+}
+
+}  // namespace sluice
