@@ -46,6 +46,7 @@ struct VersionWarning {
 struct RunStarted {
   std::string run, pipeline, trigger;  // trigger: schedule, manual, backfill, dependency
   Instant planned, started;
+  Duration delay{};  // from the planned instant, jitter included, to the start
 };
 enum class Outcome { succeeded, partial, failed, cancelled };
 std::string_view to_string(Outcome outcome);
@@ -102,7 +103,8 @@ struct SinkState {
 };
 struct FireMissed {
   std::string pipeline, reason;  // reason: down, paused, overlap, deadline
-  Instant planned;
+  Instant planned;              // the newest of them
+  std::int64_t count = 1;
 };
 // Anything that a person should read and no metric counts.
 struct Notice {

@@ -21,6 +21,8 @@ struct RunRecord {
   Counts counts;
   std::int64_t slices_published = 0, slices_failed = 0;
   int attempt = 1;                     // of the pipeline's own `retry`
+  bool passing = false;                // ended for a cause that may pass: a new process takes it up again
+  Duration delay{};                    // from the planned instant, jitter included, to the start; not kept
 };
 
 // What is remembered of a pipeline between its runs.
