@@ -57,6 +57,7 @@ inline constexpr std::string_view extra_column = "_sluice_extra";
 // What sluice knows of one stream before it reads it: the connector's catalogue entry, shaped by the stream's options.
 struct StreamSpec {
   std::string name;
+  std::string from;                       // the connector's catalogue entry that it was made from
   std::vector<Column> columns;
   std::vector<std::string> key;           // column names; for windows it starts with the partition's and the window's
   Cursor cursor = Cursor::none;

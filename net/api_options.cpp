@@ -15,8 +15,8 @@ std::int64_t at_least_one(const Settings& table, const char* name) {
 double share(const Settings& table, const char* name, double least) {
   const auto value = table.fraction(name);
   if (value >= least && value <= 1) return value;
-  throw Error(Remedy::give_up, fmt::format("{}: \"{}\" is {:.0f}%, expected {:.0f}% to 100%", to_string(table.where(name)),
-                                           name, value * 100, least * 100));
+  throw Error(Remedy::give_up, fmt::format("{}: \"{}\" is {:.0f}%, expected {:.0f}% to 100%",
+                                           to_string(table.where(name)), name, value * 100, least * 100));
 }
 
 }  // namespace

@@ -9,7 +9,10 @@ namespace sluice {
 // `rate_limit:` and `retry:` of a source that is an API.
 inline constexpr Option rate_limit_options[] = {
     {.name = "rate", .value = Value::rate, .help = "Requests at most.", .fallback = "10/s"},
-    {.name = "burst", .value = Value::integer, .help = "Requests that may be made at once after a pause.", .fallback = "20"},
+    {.name = "burst",
+     .value = Value::integer,
+     .help = "Requests that may be made at once after a pause.",
+     .fallback = "20"},
     {.name = "target", .value = Value::percent, .help = "Share of the API's own quota to use.", .fallback = "75%"},
     {.name = "reserve",
      .value = Value::percent,
@@ -27,16 +30,18 @@ inline constexpr Option retry_options[] = {
      .help = "How long a request is tried for; pauses that the API asks for do not count.",
      .fallback = "15m"},
 };
-inline constexpr Option rate_limit_option{.name = "rate_limit",
-                                          .value = Value::table,
-                                          .help = "How fast the API may be asked, by all pipelines of the source together.",
-                                          .children = rate_limit_options};
+inline constexpr Option rate_limit_option{
+    .name = "rate_limit",
+    .value = Value::table,
+    .help = "How fast the API may be asked, by all pipelines of the source together.",
+    .children = rate_limit_options};
 inline constexpr Option retry_option{.name = "retry",
                                      .value = Value::table,
                                      .help = "How often a request that failed for a passing cause is tried again.",
                                      .children = retry_options};
 
-// What `source`, whose table holds both options, says about the API. Throws Error(give_up) where a number makes no sense.
+// What `source`, whose table holds both options, says about the API. Throws Error(give_up) where a number makes no
+// sense.
 ApiOptions read_api_options(const Settings& source, const std::string& name);
 
 }  // namespace sluice

@@ -1,0 +1,156 @@
+#include "connectors/facebook_ads.hpp"
+
+#include <cctz/time_zone.h>
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "connectors/facebook_ads_api.hpp"
+#include "connectors/facebook_ads_objects.hpp"
+#include "connectors/facebook_ads_reports.hpp"
+#include "connectors/facebook_ads_streams.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace facebook;
+
+// Meta keeps 37 months of totals, and 13 months by the hour.
+constexpr int kept_months = 37;
+constexpr int kept_months_by_hour = 13;
+constexpr Duration tolerated_skew = 5min;
+
+class FacebookAds final : public Connector {
+ public:
+  FacebookAds(const Settings& source, const ConnectorContext& context)
+      : api_(source, context), accounts_(api_), reports_(api_), insights_(api_, reports_) {}
+
+  std::vector<StreamSpec> catalogue() const override { return facebook::catalogue(); }
+  StreamSpec configure(const std::string& from, const Settings& options, Faults& faults) const override {
+    return facebook::configure(from, options, faults);
+  }
+  task<std::vector<Partition>> partitions(const StreamSpec& stream) override;
+  task<std::string> horizon(const StreamSpec& stream, const Partition& partition) override;
+  task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) override;
+  Batch parse(const StreamSpec& stream, std::string_view reply) const override;
+  std::optional<Day> earliest(const StreamSpec& stream, const Partition& partition) const override;
+  // Reports are made by Meta while we wait: waiting for several costs nothing.
+  int parallel_slices() const override { return 8; }
+  std::optional<std::int64_t> estimated_requests(const StreamSpec& stream, std::int64_t slices) const override;
+  task<std::vector<Finding>> check() override;
+
+ private:
+  task<void> check_token(std::vector<Finding>& findings);
+  task<void> check_accounts(std::vector<Finding>& findings);
+
+  GraphApi api_;
+  Accounts accounts_;
+  Reports reports_;
+  InsightsReader insights_;
+};
+
+task<std::vector<Partition>> FacebookAds::partitions(const StreamSpec& stream) {
+  if (stream.partition_column.empty()) co_return std::vector<Partition>(1, Partition(""));
+  co_return co_await accounts_.partitions();
+}
+
+task<std::string> FacebookAds::horizon(const StreamSpec& stream, const Partition&) {
+  co_return format_instant(std::chrono::floor<std::chrono::seconds>(api_.clock().now() - stream.settle));
+}
+
+task<void> FacebookAds::read(const StreamSpec& stream, const Slice& slice, Output& out) {
+  if (stream.cursor == Cursor::date) return insights_.read(stream, slice, out);
+  if (stream.cursor == Cursor::none) return read_accounts(api_, stream, out);
+  return read_objects(api_, stream, slice, out);
+}
+
+Batch FacebookAds::parse(const StreamSpec& stream, std::string_view reply) const {
+  RowMapper mapper(stream.columns, stream.key, stream.new_fields);
+  return mapper.map_saved(std::string(reply), "data");
+}
+
+std::optional<Day> FacebookAds::earliest(const StreamSpec& stream, const Partition& partition) const {
+  if (stream.cursor != Cursor::date) return {};
+  int months = kept_months;
+  for (const auto& breakdown : insights_query(stream).breakdowns)
+    if (breakdown.starts_with("hourly_")) months = kept_months_by_hour;
+  const auto today = day_of(api_.clock().now(), partition.zone);
+  const auto month = cctz::civil_month(today) - months;
+  const auto last = Day(month + 1) - 1;
+  // A day that the month does not have is its last one: 37 months before 2023-03-31 is 2020-02-29.
+  return std::min(Day(month) + (today.day() - 1), last) + 1;
+}
+
+std::optional<std::int64_t> FacebookAds::estimated_requests(const StreamSpec& stream, std::int64_t slices) const {
+  // A report: one to submit it, three to watch it, one page.
+  return stream.cursor == Cursor::date ? slices * 5 : slices;
+}
+
+std::optional<Instant> date_of(const HttpResponse& response) {
+  const auto text = response.header("date");
+  cctz::time_point<cctz::seconds> when;
+  if (!text || !cctz::parse("%a, %d %b %Y %H:%M:%S GMT", *text, utc(), &when)) return {};
+  return Instant(when.time_since_epoch());
+}
+
+task<void> FacebookAds::check_token(std::vector<Finding>& findings) {
+  Headers parameters{{"fields", "id,name"}};
+  Caller caller("", Priority::scheduled);
+  const auto answer = co_await api_.get("me", std::move(parameters), std::move(caller));
+  const auto me = nlohmann::json::parse(answer.body, nullptr, false);
+  const auto name = me.is_object() ? me.value("name", nlohmann::json()) : nlohmann::json();
+  findings.emplace_back(Finding::Level::ok,
+                        fmt::format("the access token is valid: it belongs to {}",
+                                    name.is_string() ? name.get<std::string>() : "a user without a name"));
+  if (const auto warning = api_.dialect().judge(HttpRequest(), answer).version_warning)
+    findings.emplace_back(Finding::Level::warning, *warning);
+  if (const auto theirs = date_of(answer)) {
+    const auto ours = api_.clock().now();
+    const auto skew = ours > *theirs ? ours - *theirs : *theirs - ours;
+    if (skew > tolerated_skew)
+      findings.emplace_back(
+          Finding::Level::warning,
+          fmt::format("this machine's clock is {} {} Meta's: set it by NTP, or rows are missed at the edges of days",
+                      format_duration(std::chrono::floor<std::chrono::seconds>(skew)),
+                      ours > *theirs ? "ahead of" : "behind"));
+  }
+}
+
+task<void> FacebookAds::check_accounts(std::vector<Finding>& findings) {
+  const auto accounts = co_await accounts_.fetch();
+  if (accounts.empty())
+    findings.emplace_back(Finding::Level::error,
+                          "the token can read no ad account: assign one to its user in Meta Business settings");
+  for (const auto& account : accounts) {
+    if (account.active)
+      findings.emplace_back(Finding::Level::ok, fmt::format("ad account {} \"{}\", days are those of {}", account.id,
+                                                            account.name, account.zone.name()));
+    else
+      findings.emplace_back(Finding::Level::warning,
+                            fmt::format("ad account {} is left out: {}", account.id, account.inactive_reason));
+  }
+}
+
+task<std::vector<Finding>> FacebookAds::check() {
+  std::vector<Finding> findings;
+  try {
+    co_await check_token(findings);
+    co_await check_accounts(findings);
+  } catch (const Error& error) {
+    findings.emplace_back(Finding::Level::error, error.what());
+  }
+  co_return findings;
+}
+
+std::unique_ptr<Connector> make(const Settings& source, const ConnectorContext& context) {
+  return std::make_unique<FacebookAds>(source, context);
+}
+
+}  // namespace
+
+ConnectorKind facebook_ads() {
+  return {"facebook_ads", source_options(), stream_options(), make};
+}
+
+}  // namespace sluice

@@ -1,0 +1,100 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "connectors/facebook_ads_dialect.hpp"
+#include "connectors/facebook_ads_fields.hpp"
+#include "connectors/registry.hpp"
+#include "core/row_mapper.hpp"
+#include "net/api.hpp"
+
+namespace sluice::facebook {
+
+struct ReportOptions {
+  DurationRange poll;
+  Duration start_timeout{}, stall_timeout{}, timeout{};
+  std::int64_t concurrency = 1;
+};
+
+std::span<const Option> source_options();
+
+// Whom a request is about and how urgent it is.
+struct Caller {
+  std::string account;  // its digits; empty: the app as a whole
+  Priority priority = Priority::scheduled;
+  Caller(std::string a, Priority p) : account(std::move(a)), priority(p) {}
+};
+
+// The Graph API under one access token. Made without I/O: references resolve and the HTTP client is made at first use.
+class GraphApi {
+ public:
+  GraphApi(const Settings& source, const ConnectorContext& context);
+
+  // `node` is what stands behind the version: "act_1/campaigns". The token never gets into a URL.
+  task<HttpResponse> get(std::string node, Headers parameters, Caller caller);
+  task<HttpResponse> post(std::string node, Headers parameters, Caller caller);
+
+  // The accounts that the file names, as digits; none: all that the token can read.
+  const std::vector<std::string>& accounts();
+  std::int64_t page_size() const { return page_size_; }
+  const ReportOptions& reports() const { return reports_; }
+  const FacebookDialect& dialect() const { return *dialect_; }
+  Clock& clock() const { return context_.clock; }
+  const asio::any_io_executor& executor() const { return context_.executor; }
+
+ private:
+  void open();
+  ApiRequest request(const char* method, const std::string& node, const Caller& caller) const;
+
+  Settings source_;
+  ConnectorContext context_;
+  ApiOptions api_options_;
+  ReportOptions reports_;
+  std::int64_t page_size_;
+  std::string root_;  // base_url and version
+  std::vector<std::string> accounts_;
+  std::unique_ptr<HttpClient> own_http_;
+  std::unique_ptr<FacebookDialect> dialect_;
+  std::unique_ptr<Api> api_;
+};
+
+// Walks the pages of an edge. Its pages shrink to half as often as the API finds them too large, and grow back.
+class EdgeWalk {
+ public:
+  EdgeWalk(GraphApi& api, RowMapper& mapper, std::string node, Headers parameters, Caller caller);
+
+  // The next page, or nothing. Throws Error(shrink) when even a page of one row is too large.
+  task<std::optional<MappedPage>> next();
+
+ private:
+  task<std::optional<HttpResponse>> ask();
+  void turn(const std::string& envelope);
+
+  GraphApi& api_;
+  RowMapper& mapper_;
+  std::string node_;
+  Headers parameters_;
+  Caller caller_;
+  std::int64_t limit_;
+  std::string after_;
+  bool done_ = false;
+  PageGuard guard_;
+};
+
+// A `filtering` parameter: conditions joined by AND.
+class Filters {
+ public:
+  // The object's status is any: without it, archived and deleted objects are left out.
+  void any_status(Level level);
+  void ids(Level level, const std::vector<std::string>& ids);
+  void updated_after(Level level, std::int64_t unix_seconds);
+  bool empty() const { return text_.empty(); }
+  std::string text() const { return "[" + text_ + "]"; }
+
+ private:
+  void add(Level level, const char* field, const char* op, const std::string& value);
+  std::string text_;
+};
+
+}  // namespace sluice::facebook

@@ -1,0 +1,65 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "connectors/facebook_ads_api.hpp"
+#include "connectors/facebook_ads_streams.hpp"
+#include "core/connector.hpp"
+
+namespace sluice::facebook {
+
+// What one report is asked for: days (the last one inclusive), objects, fields.
+struct ReportAsk {
+  Day since, until;
+  Level above = Level::account;  // what `ids` are; account: everything
+  std::vector<std::string> ids;
+  std::vector<std::string> fields;
+  ReportAsk(Day s, Day u, std::vector<std::string> f) : since(s), until(u), fields(std::move(f)) {}
+  std::string describe() const;
+};
+
+// Asynchronous reports: submitted, watched until they are complete, and submitted again when they come to nothing.
+class Reports {
+ public:
+  explicit Reports(GraphApi& api);
+
+  // The id of a report whose rows can be read. Throws Error(shrink) when it is too large for Meta to make.
+  task<std::string> complete(const InsightsQuery& query, const ReportAsk& ask, Caller caller);
+
+ private:
+  enum class State { complete, lost };  // lost: it will never be complete
+  task<std::string> submit(const InsightsQuery& query, const ReportAsk& ask, Caller caller);
+  task<State> watch(std::string report, Caller caller, std::string& why);
+  Semaphore& slots(const std::string& account);
+
+  GraphApi& api_;
+  std::map<std::string, std::unique_ptr<Semaphore>> slots_;
+};
+
+// Reads windows of insights, and cuts what is too large for one report: by days, then by ids, then by fields.
+class InsightsReader {
+ public:
+  InsightsReader(GraphApi& api, Reports& reports) : api_(api), reports_(reports) {}
+  task<void> read(const StreamSpec& stream, const Slice& slice, Output& out);
+
+ private:
+  struct Job;
+  task<void> read_part(Job& job, ReportAsk ask);
+  task<bool> deliver(Job& job, const ReportAsk& ask);
+  task<bool> deliver_once(Job& job, const ReportAsk& ask);
+  task<void> split(Job& job, ReportAsk ask);
+  task<void> split_by_ids(Job& job, ReportAsk ask);
+  task<void> split_by_fields(Job& job, ReportAsk ask);
+  task<Batch> gather(Job& job, ReportAsk ask);
+  task<std::optional<Batch>> gather_whole(Job& job, const ReportAsk& ask);
+
+  GraphApi& api_;
+  Reports& reports_;
+  // What turned out to be too large after some of its rows had been handed on: next time it is cut at once.
+  std::set<std::string> too_large_;
+};
+
+}  // namespace sluice::facebook
