@@ -40,6 +40,7 @@ Reply Sandbox::control(const Request& request, std::string_view path, std::strin
   if (path == "/sandbox/log" && request.method == "DELETE") {
     counters_ = {};
     faults_.forget_struck();
+    graph_.forget_rows_served();
     return done();
   }
   if (path == "/sandbox/log" && request.method == "GET") {

@@ -18,7 +18,7 @@ constexpr FaultKind kKinds[] = {
     {"reduce_data", "500, code 1, reduce the amount of data; arg: only where limit is above it"},
     {"too_many_rows", "100/1487534; arg: days:N or rows:N, only above it"},
     {"report_fails", "the report submitted ends as Job Failed; arg: code/subcode (-2/2490547)"},
-    {"report_too_large", "the report ends as Job Failed -3/1504045 when it has more days than arg (1)"},
+    {"report_too_large", "the report ends as Job Failed -3/1504045; arg: days:N or rows:N, only above it"},
     {"poison_field", "reports with that field end as Job Failed -2/2490547; arg: the field (actions)"},
     {"report_stalls", "the report submitted never ends; arg: percent at which it stays (0)"},
     {"report_skipped", "the report submitted ends as Job Skipped"},

@@ -177,16 +177,8 @@ void Graph::refuse_large_page(const Call& call) {
 
 void Graph::refuse_many_rows(const Call& call, const InsightsQuery& query, Instant now) {
   if (!faults_.armed("too_many_rows")) return;
-  const auto arg = faults_.strikes("too_many_rows", call.subject);
-  if (!arg) return;
-  const auto colon = arg->find(':');
-  const auto most = colon == std::string::npos ? 0 : to_int(std::string_view(*arg).substr(colon + 1)).value_or(0);
-  std::int64_t size = query.until - query.since + 1;
-  if (arg->starts_with("rows:")) {
-    const bool prepared = use_prepared_ && PreparedReports::fits(query);
-    size = static_cast<std::int64_t>(prepared ? prepared_.size(query) : make_rows(world_, query, now).size());
-  }
-  if (size > most) throw too_many_rows();
+  const auto limit = faults_.strikes("too_many_rows", call.subject);
+  if (limit && exceeds(world_, query, *limit, now)) throw too_many_rows();
 }
 
 std::string Graph::submit(const Call& call, const Account& account, const Object* scope, Instant now) {

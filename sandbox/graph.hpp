@@ -32,6 +32,7 @@ class Graph {
 
   std::string answer(const Call& call, Instant now, Concern& concern);
   std::int64_t rows_served() const { return rows_served_; }
+  void forget_rows_served() { rows_served_ = 0; }
 
  private:
   struct Page;

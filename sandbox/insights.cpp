@@ -252,4 +252,11 @@ std::vector<InsightRow> make_rows(const World& world, const InsightsQuery& query
   return rows;
 }
 
+bool exceeds(const World& world, const InsightsQuery& query, std::string_view limit, Instant as_of) {
+  if (limit.empty()) return true;
+  const auto most = to_int(limit.substr(limit.find(':') + 1)).value_or(0);
+  if (limit.starts_with("rows:")) return static_cast<std::int64_t>(make_rows(world, query, as_of).size()) > most;
+  return query.until - query.since + 1 > most;
+}
+
 }  // namespace sluice::sandbox

@@ -80,6 +80,9 @@ Measures settled_ad_day(const World& world, const Object& ad, Day day);
 // All rows of a report as of an instant, periods first, then objects, then breakdowns.
 std::vector<InsightRow> make_rows(const World& world, const InsightsQuery& query, Instant as_of);
 
+// Whether a report is above a limit: "days:28", "rows:5000"; every report is above an empty one.
+bool exceeds(const World& world, const InsightsQuery& query, std::string_view limit, Instant as_of);
+
 // The values a breakdown has, or nothing when there is no such breakdown.
 const std::vector<std::string_view>* breakdown_values(std::string_view name);
 bool valid_breakdowns(const std::vector<std::string>& names);

@@ -51,7 +51,9 @@ const Names kUnsetOfAccounts = {"account_groups",
                                 "user_tasks",
                                 "user_tos_accepted",
                                 "liable_address",
-                                "custom_audience_info"};
+                                "custom_audience_info",
+                                "is_tax_id_required",
+                                "can_create_brand_lift_study"};
 
 const Names kUnsetOfCampaigns = {"adlabels",
                                  "boosted_object_id",
@@ -76,7 +78,8 @@ const Names kUnsetOfCampaigns = {"adlabels",
                                  "source_campaign_id",
                                  "spend_cap",
                                  "stop_time",
-                                 "topline_id"};
+                                 "topline_id",
+                                 "can_create_brand_lift_study"};
 
 const Names kUnsetOfAdsets = {"adlabels",
                               "adset_schedule",
@@ -118,7 +121,9 @@ const Names kUnsetOfAdsets = {"adlabels",
                               "targeting_optimization_types",
                               "time_based_ad_rotation_id_blocks",
                               "time_based_ad_rotation_intervals",
-                              "use_new_app_click"};
+                              "use_new_app_click",
+                              "campaign_active_time",
+                              "value_rule_set_id"};
 
 const Names kUnsetOfAds = {"ad_active_time",
                            "ad_review_feedback",
@@ -141,7 +146,8 @@ const Names kUnsetOfAds = {"ad_active_time",
                            "recommendations",
                            "review_feedback",
                            "source_ad",
-                           "targeting"};
+                           "targeting",
+                           "tracking_and_conversion_with_defaults"};
 
 const Names kUnsetOfCreatives = {"applink_treatment",
                                  "asset_feed_spec",
@@ -183,7 +189,12 @@ const Names kUnsetOfCreatives = {"applink_treatment",
                                  "thumbnail_id",
                                  "use_page_actor_override",
                                  "video_id",
-                                 "adlabels"};
+                                 "adlabels",
+                                 "call_to_action",
+                                 "collaborative_ads_lsb_image_bank_id",
+                                 "creative_sourcing_spec",
+                                 "facebook_branded_content",
+                                 "product_data"};
 
 std::string minor(std::int64_t amount) {
   return std::to_string(amount);

@@ -35,6 +35,8 @@ void PreparedReports::append(const InsightsQuery& query, std::size_t first, std:
     const auto to = std::min(per_day, from + (last - first));
     const auto& rows = block(query, day);
     const auto at = out.size();
+    const auto room = (rows.starts[to] - rows.starts[from]) * ((last - first + to - from - 1) / (to - from));
+    out.reserve(at + room + 1024);
     out.append(rows.text, rows.starts[from], rows.starts[to] - rows.starts[from]);
     const auto date = format_day(day);
     for (auto i = 2 * from; i < 2 * to; ++i)

@@ -17,15 +17,12 @@ void fail_as(Report& report, const std::string& codes) {
       static_cast<int>(slash == std::string::npos ? 2490547 : to_int(codes.substr(slash + 1)).value_or(2490547));
 }
 
-void strike(Faults& faults, std::string_view subject, Report& report) {
+void strike(const World& world, Faults& faults, std::string_view subject, Report& report) {
   const auto& query = report.query;
   if (const auto codes = faults.strikes("report_fails", subject))
     fail_as(report, codes->empty() ? "-2/2490547" : *codes);
-  if (faults.armed("report_too_large")) {
-    const auto days = query.until - query.since + 1;
-    const auto most = faults.strikes("report_too_large", subject);
-    if (most && days > to_int(*most).value_or(1)) fail_as(report, "-3/1504045");
-  }
+  if (const auto limit = faults.strikes("report_too_large", subject))
+    if (exceeds(world, query, *limit, report.as_of)) fail_as(report, "-3/1504045");
   if (const auto field = faults.strikes("poison_field", subject)) {
     const auto poison = field->empty() ? "actions" : *field;
     if (std::ranges::find(query.fields, poison) != query.fields.end()) fail_as(report, "-2/2490547");
@@ -61,7 +58,7 @@ Report& Reports::submit(InsightsQuery query, Instant now, std::string_view subje
   report.query = std::move(query);
   report.as_of = now;
   report.submitted = clock_.uptime();
-  strike(faults_, subject, report);
+  strike(world_, faults_, subject, report);
   const auto id = report.id;
   return reports_.insert_or_assign(id, std::move(report)).first->second;
 }

@@ -120,6 +120,7 @@ task<void> Server::session(tcp::socket socket) {
   while (open) {
     http::request_parser<http::string_body> parser;
     parser.body_limit(64u << 20);
+    parser.header_limit(1u << 20);  // lists of ids stand in the query
     error_code failed;
     co_await http::async_read(socket, buffer, parser, asio::redirect_error(use_awaitable, failed));
     if (failed) co_return;

@@ -1,3 +1,4 @@
+#include <boost/asio/write.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/sandbox/client.hpp"
@@ -156,7 +157,7 @@ TEST_CASE("reports fail, stall, are skipped, or are not there yet") {
   CHECK(poll(submit(api))["async_status"] == "Job Failed");
   CHECK(poll(submit(api, "&fields=ad_id,impressions"))["async_status"] == "Job Completed");
   api.no_faults();
-  api.fault("report_too_large", "2");
+  api.fault("report_too_large", "days:2");
   CHECK(poll(submit(api))["error_subcode"] == 1504045);
   api.no_faults();
   api.fault("report_stalls", "40", 1);
@@ -315,6 +316,27 @@ TEST_CASE("a fault strikes as often as asked, where asked, and is logged") {
     if (entry["path"].get<std::string>().ends_with("/ads")) count = entry["count"];
   CHECK(count == 6);
   CHECK(api.post("/sandbox/fault", R"({"name":"nonsense"})").status == 400);
+}
+
+TEST_CASE("the server stops although connections are idle or wait for an answer that never comes") {
+  asio::io_context io;
+  asio::ip::tcp::socket idle(io);
+  asio::ip::tcp::socket waiting(io);
+  auto options = Api::calm();
+  options.faults.push_back(sandbox::parse_fault("hang@/me"));
+  auto server = std::make_unique<sandbox::ServerThread>(options);
+  const asio::ip::tcp::endpoint address(asio::ip::address_v4::loopback(), server->port());
+  idle.connect(address);
+  waiting.connect(address);
+  asio::write(waiting, asio::buffer(std::string_view("GET /v26.0/me HTTP/1.1\r\nHost: sandbox\r\n\r\n")));
+  asio::ip::tcp::socket probe(io);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  server.reset();
+  char byte = 0;
+  error_code closed;
+  waiting.read_some(asio::buffer(&byte, 1), closed);
+  CHECK(closed);
+  CHECK_THROWS(probe.connect(address));
 }
 
 TEST_CASE("faults are written name=arg@path%every#times") {

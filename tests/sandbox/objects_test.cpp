@@ -86,6 +86,15 @@ TEST_CASE("an unfiltered call leaves out archived and deleted objects, the full 
   CHECK(api.all(edge + "&effective_status=" + encoded(kEveryStatus)).size() == 40);
 }
 
+TEST_CASE("a filter may list thousands of ids, in the query") {
+  Api api;
+  const auto edge = "/v26.0/" + api.account() + "/ads?fields=id";
+  const auto id = api.all(edge)[0]["id"].get<std::string>();
+  Json ids = Json::array({id});
+  for (int i = 0; i < 1500; ++i) ids.push_back("120299990000000000");
+  CHECK(api.all(edge + filtering({{{"field", "ad.id"}, {"operator", "IN"}, {"value", ids}}})).size() == 1);
+}
+
 TEST_CASE("updated_time filters, with GREATER_THAN and LESS_THAN and nothing else") {
   Api api;
   const auto edge = "/v26.0/" + api.account() + "/adsets?limit=100&fields=updated_time";
