@@ -21,6 +21,8 @@ using namespace std::chrono_literals;
 constexpr std::size_t idle_per_place = 8;
 // A connection in constant use would otherwise never see that its name has moved to another address.
 constexpr Duration longest_life = 10min;
+constexpr std::size_t large_answer = 32 * 1024;
+constexpr std::size_t most_foreseen = 16u << 20;
 constexpr std::size_t decoded_piece = 256 * 1024;
 
 // Until when a body's next bytes must have come. A body that only drips is as dead as one that stands still.
@@ -124,6 +126,7 @@ class PooledClient final : public HttpClient {
   HttpOptions options_;
   std::unique_ptr<Dialer> dialer_;
   std::map<std::string, std::list<Line>> idle_;
+  std::size_t usual_ = 0;  // bytes of a large answer of late
 };
 
 void PooledClient::complete_headers(HttpRequest& request) const {
@@ -216,7 +219,10 @@ task<void> PooledClient::receive_whole(Exchange& exchange, Pace pace) {
     for (std::string_view left = packed; unpacker && unpacker->next(left, body);) check_size(exchange, body.size());
     packed.clear();
     check_size(exchange, body.size());
+    // Growing step by step would touch several times the memory of a large answer that does not announce its size.
+    if (body.size() >= large_answer && body.capacity() < usual_) body.reserve(usual_);
   }
+  usual_ = std::min(most_foreseen, std::max(body.size(), usual_ - usual_ / 8));
   if (unpacker) unpacker->end();
 }
 

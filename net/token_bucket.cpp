@@ -12,8 +12,10 @@ constexpr Duration shortest_pause = 1s;  // "retry after 0" must not become a bu
 constexpr Duration longest_pause = 1h;
 constexpr Duration first_pause = 1min;
 constexpr Duration peak_holds = 1min;
-// With the quota used up to the target, a call this often still finds out whether it has recovered.
+// With the quota used up to the target, a call this often still finds out whether it has recovered; ten times more
+// rarely towards its end, so that these calls do not use up the rest of a small one.
 constexpr Duration probe_every = 30s;
+constexpr double probe_stretch = 9;
 constexpr Duration raise_every = 5s;
 constexpr double raise_by = 0.05;
 constexpr double least_factor = 0.05;
@@ -51,7 +53,10 @@ double TokenBucket::pace(Priority priority) const {
 
 double TokenBucket::rate(Priority priority) const {
   const double most = limit_.per_second * share(priority);
-  return std::max(most * factor_ * pace(priority), std::min(most, 1 / seconds(probe_every)));
+  const double target = limit_.target * share(priority);
+  const double excess = utilization_ && target < 1 ? std::clamp((peak_ - target) / (1 - target), 0.0, 1.0) : 0;
+  const double probing = 1 / (seconds(probe_every) * (1 + probe_stretch * excess));
+  return std::max(most * factor_ * pace(priority), std::min(most, probing));
 }
 
 double TokenBucket::capacity(Priority priority) const {

@@ -277,7 +277,7 @@ TEST_CASE("usage is learnt from every answer, refusals too") {
   bench.http.expect("GET /me").reply(403, "", {{"X-Usage", "account 0.95"}, {"X-Usage", "account 0.20"}});
   bench.failure_of(get("/me"));
   CHECK(bench.api().buckets().at("account").utilization() == 0.95);
-  CHECK(bench.api().buckets().at("account").rate() == Approx(1.0 / 30));
+  CHECK(bench.api().buckets().at("account").rate() < 0.01);
   const auto states = bench.events.of<BucketState>();
   REQUIRE_FALSE(states.empty());
   CHECK(states.back().bucket == "account");
@@ -286,19 +286,20 @@ TEST_CASE("usage is learnt from every answer, refusals too") {
 
 TEST_CASE("calls are spread out before the API has to refuse any") {
   Bench bench;
-  // A rolling hour of 1,000 calls.
+  // Calls in a rolling hour: Meta gives 300 to a new app.
+  const std::size_t quota = GENERATE(300u, 1000u);
   std::deque<Duration> last_hour;
   int refused = 0;
   bench.http.answer_with([&](const HttpRequest&) {
     while (!last_hour.empty() && last_hour.front() < bench.now() - 1h) last_hour.pop_front();
-    refused += last_hour.size() >= 1000;
+    refused += last_hour.size() >= quota;
     last_hour.push_back(bench.now());
-    return HttpResponse(200, {{"x-usage", "account " + std::to_string(double(last_hour.size()) / 1000)}}, "");
+    const double used = static_cast<double>(last_hour.size()) / static_cast<double>(quota);
+    return HttpResponse(200, {{"x-usage", "account " + std::to_string(used)}}, "");
   });
-  std::vector<ApiRequest> calls(3000, get("/me"));
-  bench.call_all(std::move(calls));
+  for (std::size_t done = 0; done < 3 * quota; done += 50) bench.call_all(std::vector<ApiRequest>(50, get("/me")));
   CHECK(refused == 0);
-  CHECK(bench.now() < 5h);  // at the target of 75 % it takes four hours
+  CHECK(bench.now() < 4h);  // at the target of 75 % it takes three hours and more
 }
 
 TEST_CASE("a quota that is used up pauses until it is regained, and waiting shows in the metrics") {
@@ -359,7 +360,7 @@ TEST_CASE("a long pause can be cancelled") {
 
 TEST_CASE("callers wake early when the rate rises while they wait") {
   Bench bench;
-  bench.http.expect("GET /a").reply(200, "", {{"X-Usage", "account 0.80"}});
+  bench.http.expect("GET /a").reply(200, "", {{"X-Usage", "account 0.75"}});
   bench.call(get("/a"));
   bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {{"x-usage", "account 0.10"}}, ""); });
   // One call each half minute until the high reading is a minute old; then the rest at once.
