@@ -14,9 +14,6 @@ namespace {
 
 using Wait = asio::posix::stream_descriptor;
 
-// How much longer than the server's own limit we wait for an answer before we believe that nobody is there.
-constexpr Duration grace = std::chrono::seconds(30);
-
 std::string trimmed(std::string text) {
   for (auto& c : text)
     if (c == '\n') c = ' ';
@@ -31,7 +28,10 @@ std::string sqlstate_in(std::string_view message) {
     if (rest.starts_with(' ')) rest.remove_prefix(1);
     if (rest.size() < 6 || rest[5] != ':') continue;
     const auto code = rest.substr(0, 5);
-    if (std::all_of(code.begin(), code.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); }))
+    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+    const auto allowed = [&](char c) { return digit(c) || (c >= 'A' && c <= 'Z'); };
+    // "FATAL" and "PANIC" are five letters too, and have no digit.
+    if (std::all_of(code.begin(), code.end(), allowed) && std::any_of(code.begin(), code.end(), digit))
       return std::string(code);
   }
   return {};
@@ -163,7 +163,7 @@ class Connection::Busy {
 };
 
 Connection::Connection(const Target& target)
-    : who_(target.who), connect_timeout_(target.connect_timeout), answer_within_(target.statement_timeout + grace) {}
+    : who_(target.who), connect_timeout_(target.connect_timeout), answer_within_(target.statement_timeout + target.answer_grace) {}
 
 Connection::~Connection() {
   if (state_) state_->close();

@@ -85,10 +85,10 @@ class JsonChecker {
           return literal("null");
         case '{':
         case '[': {
+          if (depth_ == deepest) return false;
           const bool object = *at_++ == '{';
           skip_space();
           if (at_ != end_ && *at_ == (object ? '}' : ']')) return ++at_, true;
-          if (depth_ == deepest) return false;
           is_object_[static_cast<std::size_t>(depth_++)] = object;
           if (object && !key()) return false;
           break;

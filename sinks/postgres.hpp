@@ -15,6 +15,7 @@ struct PostgresOptions {
   std::vector<std::string> grant;
   Duration connect_timeout = std::chrono::seconds(10);
   Duration statement_timeout = std::chrono::minutes(10);
+  Duration answer_grace = std::chrono::seconds(30);  // beyond it, before a silent server is given up
   Duration lock_timeout = std::chrono::seconds(60);  // of publishing; changes of tables wait five seconds at most
   std::size_t memory_per_slice = 4u << 20;           // rows beyond it go to the server while the slice is still read
 };

@@ -320,6 +320,7 @@ std::unique_ptr<Sink> make_postgres_sink(PostgresOptions options, const SinkCont
   target.ca_file = options.ca_file;
   target.connect_timeout = options.connect_timeout;
   target.statement_timeout = options.statement_timeout;
+  target.answer_grace = options.answer_grace;
   target.lock_timeout = options.lock_timeout;
   static_cast<void>(pg::connection_parameters(target));  // a URL that cannot be read is said now
   return std::make_unique<PostgresSink>(std::move(options), context, std::move(target));

@@ -68,6 +68,7 @@ PostgresCluster::PostgresCluster() : bin_(newest_server()), port_(free_port()) {
       port_, folder_);
   settings.close();
   start();
+  stop_after_us();
 }
 
 PostgresCluster::~PostgresCluster() {
@@ -77,6 +78,14 @@ PostgresCluster::~PostgresCluster() {
   }
   std::error_code ignored;
   fs::remove_all(folder_, ignored);
+}
+
+// A test program that is killed would leave its server behind.
+void PostgresCluster::stop_after_us() const {
+  const auto stop = as_server(fmt::format("{}/pg_ctl -D {}/data -m immediate stop", bin_, folder_));
+  const auto wait =
+      fmt::format("while kill -0 {} 2>/dev/null; do sleep 1; done; {}; rm -rf {}", ::getpid(), stop, folder_);
+  run(fmt::format("setsid sh -c {} > /dev/null 2>&1 &", shell_quoted(wait)));
 }
 
 void PostgresCluster::start() {
@@ -113,7 +122,7 @@ std::string PostgresCluster::as_server(const std::string& command) const {
 
 std::string PostgresCluster::run(const std::string& command) const {
   std::string output;
-  std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(("cd / && " + command + " 2>&1 < /dev/null").c_str(), "r"),
+  std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(("cd /; exec 2>&1 < /dev/null; " + command).c_str(), "r"),
                                              &::pclose);
   if (!pipe) throw std::runtime_error("popen failed");
   std::array<char, 4096> buffer;

@@ -24,6 +24,7 @@ class PostgresCluster {
 
  private:
   PostgresCluster();
+  void stop_after_us() const;
   std::string run(const std::string& command) const;
   std::string as_server(const std::string& command) const;
   std::string bin_, folder_;
