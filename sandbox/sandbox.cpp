@@ -66,6 +66,12 @@ Reply plain(int status, std::string_view type, std::string body) {
   return reply;
 }
 
+bool is_batch_entry(const nlohmann::json& entry) {
+  if (!entry.is_object()) return false;
+  return std::ranges::all_of(std::array{"method", "relative_url", "body"},
+                             [&](const char* name) { return !entry.contains(name) || entry[name].is_string(); });
+}
+
 std::int64_t default_quota(const Options& options) {
   if (options.quota > 0) return options.quota;
   return options.rows_per_day > 0 ? 1'000'000'000 : 9'000;  // Meta: 9,000 in five minutes with full access
@@ -258,12 +264,10 @@ HeaderList Sandbox::usage_headers(const std::string& subject, const Concern& con
 
 Reply Sandbox::batch(const Call& call) {
   const auto calls = nlohmann::json::parse(call.params.get("batch"), nullptr, false);
-  if (!calls.is_array()) {
-    const auto error = bad_parameter("param batch must be an array.");
-    return plain(error.status, "application/json; charset=UTF-8", error.to_json("AbcSandboxBatch0000"));
-  }
-  if (calls.size() > 50) {
-    const auto error = bad_parameter("Too many requests in batch message. Maximum batch size is 50");
+  const bool well_formed = calls.is_array() && std::ranges::all_of(calls, is_batch_entry);
+  if (!well_formed || calls.size() > 50) {
+    const auto error = bad_parameter(well_formed ? "Too many requests in batch message. Maximum batch size is 50"
+                                                 : "param batch must be an array of calls.");
     return plain(error.status, "application/json; charset=UTF-8", error.to_json("AbcSandboxBatch0000"));
   }
   auto answers = nlohmann::ordered_json::array();

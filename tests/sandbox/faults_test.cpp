@@ -298,6 +298,8 @@ TEST_CASE("a batch answers each call with code, headers and body as text; a null
   CHECK(answer.json[1]["code"] == 400);
   api.fault("batch_null", "", 1);
   CHECK(api.post("/v26.0/", "batch=" + encoded(calls)).json[0].is_null());
+  for (const auto* malformed : {"[null]", "[1]", R"([{"relative_url":5}])", "{}", "["})
+    CHECK(api.post("/v26.0/", "batch=" + sandbox::percent_encode(malformed)).json["error"]["code"] == 100);
   CHECK(api.post("/v26.0/", "batch=" + encoded(Json(51, calls[0]))).json["error"]["code"] == 100);
 }
 
