@@ -1,0 +1,301 @@
+#include <fstream>
+
+#include "tests/connectors/facebook_ads_fixture.hpp"
+
+using namespace sluice;
+using namespace std::chrono_literals;
+using namespace sluice::test;
+
+namespace {
+
+Slice since(const char* after) {
+  return Slice::values(Partition("1"), after ? std::optional<std::string>(after) : std::nullopt,
+                       "2026-03-02T11:50:00Z");
+}
+
+json filters(const HttpRequest& request) {
+  return json::parse(parameter(request, "filtering").value());
+}
+
+const std::string account_1 =
+    R"({"id":"act_1","account_id":"1","name":"Shop","account_status":1,"timezone_name":"Asia/Kolkata"})";
+
+}  // namespace
+
+TEST_CASE("objects are asked for by what changed, a second earlier, in every status") {
+  for (const auto& [name, edge, prefix, statuses] :
+       std::vector<std::tuple<std::string, std::string, std::string, std::size_t>>{
+           {"campaigns", "campaigns", "campaign", 6},
+           {"adsets", "adsets", "adset", 7},
+           {"ads", "ads", "ad", 12},
+           {"creatives", "ads", "ad", 12}}) {
+    INFO(name);
+    Facebook fb;
+    const auto spec = fb.stream(name);
+    CHECK(spec.cursor == Cursor::value);
+    CHECK(spec.partition_column == "account_id");
+    fb.http.expect("GET /v26.0/act_1/" + edge)
+        .where([&, prefix = prefix, statuses = statuses](const HttpRequest& request) {
+          const auto all = filters(request);
+          return all.size() == 2 && all[0]["field"] == prefix + ".effective_status" &&
+                 all[0]["value"].size() == statuses &&
+                 all[1] ==
+                     json{{"field", prefix + ".updated_time"}, {"operator", "GREATER_THAN"}, {"value", 1772280000 - 1}};
+        })
+        .reply(200, rows({}));
+    fb.read(spec, since("2026-02-28T12:00:00Z"));
+    CHECK(fb.http.everything_seen());
+    fb.http.expect("GET /v26.0/act_1/" + edge)
+        .where([](const HttpRequest& request) { return filters(request).size() == 1; })
+        .reply(200, rows({}));
+    fb.read(spec, since(nullptr));
+    CHECK(fb.http.everything_seen());
+  }
+}
+
+TEST_CASE("objects come with exact ids, budgets and instants") {
+  Facebook fb;
+  fb.http.expect("GET /v26.0/act_1/campaigns")
+      .reply(
+          200,
+          rows(
+              {R"({"id":"120208325579370399","account_id":"1","name":"A\/B \ud83d\uded2","daily_budget":"600","special_ad_categories":[],"start_time":"2024-03-12T15:02:47-0700","updated_time":"2024-03-12T15:02:47-0700"})"}));
+  const auto out = fb.read(fb.stream("campaigns"), since(nullptr));
+  REQUIRE(out.rows.size() == 1);
+  CHECK(out.rows[0].at("id") == "120208325579370399");
+  CHECK(out.rows[0].at("name") == "A/B 🛒");
+  CHECK(out.rows[0].at("daily_budget") == "600");
+  CHECK(out.rows[0].at("lifetime_budget") == "-");
+  CHECK(out.rows[0].at("special_ad_categories") == "[]");
+  CHECK(out.rows[0].at("updated_time") == "2024-03-12T22:02:47Z");
+}
+
+TEST_CASE("the horizon stays behind the start of the read") {
+  Facebook fb;
+  const auto spec = fb.stream("ads");
+  CHECK(fb.world.run(fb.connector->horizon(spec, Partition("1"))) == "2026-03-02T11:50:00Z");
+}
+
+TEST_CASE("an edge that is too large is asked for in smaller and smaller pages, down to one row") {
+  Facebook fb("page_size: 5");
+  const auto spec = fb.stream("ads", "fields: [name]");
+  const auto ad = [](const char* id) { return R"({"id":")" + std::string(id) + R"(","account_id":"1"})"; };
+  const std::string reduce =
+      R"({"error":{"code":1,"message":"Please reduce the amount of data you're asking for, then retry your request"}})";
+  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "5").reply(500, reduce);
+  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "2").reply(500, reduce);
+  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "1").reply(200, rows({ad("1")}, "a"));
+  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "2").with("after", "a").reply(200, rows({ad("2")}, "b"));
+  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "4").with("after", "b").reply(200, rows({ad("3")}, "c"));
+  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "5").with("after", "c").reply(200, rows({ad("4")}));
+  CHECK(fb.read(spec, since(nullptr)).column("id") == std::vector<std::string>{"1", "2", "3", "4"});
+  CHECK(fb.http.everything_seen());
+
+  Facebook hopeless("page_size: 2");
+  hopeless.http.answer_with([&](const HttpRequest&) { return HttpResponse(500, {}, reduce); });
+  const auto error = hopeless.failure(spec, since(nullptr));
+  CHECK(error.remedy() == Remedy::retry);
+  CHECK(hopeless.http.requests().size() == 2);
+}
+
+TEST_CASE("creatives follow the ads that use them, each once") {
+  Facebook fb;
+  const auto spec = fb.stream("creatives", "fields: [name, object_story_spec]");
+  const auto ad = [](const std::string& creative) {
+    return R"({"account_id":"1","creative":)" + creative + R"(,"id":"5"})";
+  };
+  fb.http.expect("GET /v26.0/act_1/ads")
+      .with("fields", "account_id,creative{id,name,object_story_spec}")
+      .reply(200,
+             rows({ad(R"({"id":"9","name":"n"})"), ad(R"({"id":"9","name":"n"})"), R"({"account_id":"1","id":"6"})"},
+                  "x"));
+  fb.http.expect("GET /v26.0/act_1/ads")
+      .with("after", "x")
+      .reply(200, rows({ad(R"({"id":"9","name":"n"})"), ad(R"({"id":"10","object_story_spec":{"page_id":"1"}})")}));
+  const auto out = fb.read(spec, since(nullptr));
+  CHECK(out.column("id") == std::vector<std::string>{"9", "10"});
+  CHECK(out.column("object_story_spec")[1] == R"({"page_id":"1"})");
+  CHECK(out.rejects.empty());
+}
+
+TEST_CASE("partitions are the accounts that the file names, each in its own zone") {
+  Facebook fb("accounts: [act_1, \"2\", \"3\"]");
+  const auto spec = fb.stream("insights");
+  fb.http.expect("GET /v26.0/act_1").reply(200, account_1);
+  fb.http.expect("GET /v26.0/act_2")
+      .reply(403, fault(200, 0, "(#200) Ad account owner has NOT granted ads_read permission"));
+  fb.http.expect("GET /v26.0/act_3")
+      .reply(200, R"({"account_id":"3","name":"Old","account_status":2,"timezone_name":"UTC"})");
+  const auto accounts = fb.world.run(fb.connector->partitions(spec));
+  REQUIRE(accounts.size() == 3);
+  CHECK(accounts[0].id == "1");
+  CHECK(accounts[0].zone.name() == "Asia/Kolkata");
+  CHECK(accounts[0].active);
+  CHECK_FALSE(accounts[1].active);
+  CHECK_THAT(accounts[1].inactive_reason, Catch::Contains("permission") && Catch::Contains("assign the ad account"));
+  CHECK_FALSE(accounts[2].active);
+  // The other streams of the same run do not ask again.
+  fb.world.run(fb.connector->partitions(fb.stream("ads")));
+  CHECK(fb.http.requests().size() == 3);
+}
+
+TEST_CASE("without names, partitions are all accounts that the token can read") {
+  Facebook fb("page_size: 1");
+  const auto spec = fb.stream("ads");
+  fb.http.expect("GET /v26.0/me/adaccounts").reply(200, rows({account_1}, "n"));
+  fb.http.expect("GET /v26.0/me/adaccounts")
+      .with("after", "n")
+      .reply(200, rows({R"({"account_id":"2","account_status":1,"timezone_name":"Mars/Olympus"})"}));
+  const auto accounts = fb.world.run(fb.connector->partitions(spec));
+  REQUIRE(accounts.size() == 2);
+  CHECK_FALSE(accounts[1].active);
+  CHECK_THAT(accounts[1].inactive_reason, Catch::Contains("Mars/Olympus"));
+  CHECK(fb.world.run(fb.connector->partitions(fb.stream("accounts"))).at(0).id.empty());
+}
+
+TEST_CASE("a token that reads none of its accounts is an error, and so is one that is refused") {
+  Facebook fb;
+  const auto spec = fb.stream("ads");
+  fb.http.expect("GET /v26.0/act_1").reply(400, fault(100, 33, "Unsupported get request"));
+  CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(spec)), Catch::Contains("none of the ad accounts"));
+  fb.http.expect("GET /v26.0/act_1")
+      .reply(400, fault(190, 0, "Malformed access token EAAcanaryTOKENcanaryTOKENcanary"));
+  CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(spec)),
+                    Catch::Contains("Malformed access token") && !Catch::Contains("canary"));
+}
+
+TEST_CASE("the accounts stream gives the accounts that can be read") {
+  Facebook fb("accounts: [\"1\", \"2\"]");
+  const auto spec = fb.stream("accounts");
+  CHECK(spec.cursor == Cursor::none);
+  fb.http.expect("GET /v26.0/act_1").reply(200, account_1);
+  fb.http.expect("GET /v26.0/act_2").reply(400, fault(100, 33));
+  const auto out = fb.read(spec, Slice::whole(Partition("")));
+  CHECK(out.column("account_id") == std::vector<std::string>{"1"});
+  CHECK(out.column("timezone_name") == std::vector<std::string>{"Asia/Kolkata"});
+}
+
+TEST_CASE("calls are proven with the app's secret, in the query or the form") {
+  Facebook fb("app_secret: {env: SLUICE_TEST_FACEBOOK_SECRET}");
+  ::setenv("SLUICE_TEST_FACEBOOK_TOKEN", "TOK", 1);
+  ::setenv("SLUICE_TEST_FACEBOOK_SECRET", "sekret", 1);
+  const auto proof = "564cc081835e38182f4a1c167467350474b5618920c9397fd3756f7f121a166e";
+  Facebook* unchecked = &fb;
+  unchecked->http.expect("POST /v26.0/act_1/insights")
+      .with("appsecret_proof", proof)
+      .with_header("Authorization", "Bearer TOK")
+      .reply(200, submitted);
+  unchecked->http.expect("GET /v26.0/77").with("appsecret_proof", proof).reply(200, completed);
+  unchecked->http.expect("GET /v26.0/77/insights").with("appsecret_proof", proof).reply(200, rows({}));
+  fb.token_sent = "TOK";
+  fb.read(fb.stream("insights"), fb.day("2026-03-01"));
+  CHECK(fb.http.everything_seen());
+}
+
+TEST_CASE("a refused token is read anew once: its file may have been replaced") {
+  const auto file = std::string(SLUICE_BINARY_DIR) + "/facebook_token_test";
+  std::ofstream(file) << "EAAold\n";
+  Facebook fb("accounts: [\"1\"]", "{file: " + file + "}");
+  fb.http.expect("GET /v26.0/act_1/campaigns")
+      .with_header("Authorization", "Bearer EAAold")
+      .reply(400, fault(190, 463, "expired"));
+  fb.http.expect("GET /v26.0/act_1/campaigns").with_header("Authorization", "Bearer EAAnew").reply(200, rows({}));
+  fb.http.answer_with([](const HttpRequest&) { return HttpResponse(400, {}, fault(190, 463, "expired")); });
+  const auto spec = fb.stream("campaigns");
+  KeptOutput out(spec);
+  const auto replace_then_read = [&]() -> task<void> {
+    // The old token is in memory when the file changes.
+    const auto horizon = co_await fb.connector->horizon(spec, Partition("1"));
+    co_await fb.connector->read(spec, since(nullptr), out);
+  };
+  fb.http.latency(1s);
+  const auto swap = [&]() -> task<void> {
+    co_await fb.world.clock().sleep_for(500ms);
+    std::ofstream(file) << "EAAnew\n";
+  };
+  const auto both = [&]() -> task<void> {
+    TaskGroup group(fb.world.executor());
+    group.spawn(replace_then_read());
+    group.spawn(swap());
+    co_await group.join();
+  };
+  fb.token_sent.clear();
+  fb.world.run(both());
+  CHECK(fb.http.requests().size() == 2);
+  CHECK(fb.failure(spec, since(nullptr)).remedy() == Remedy::reauthenticate);
+  CHECK(fb.http.requests().size() == 3);  // the token is still the same: no second try
+  std::remove(file.c_str());
+}
+
+TEST_CASE("what a stream's options say is checked, all faults at once, with the nearest name") {
+  Facebook fb;
+  Faults faults;
+  fb.configure("insights",
+               "{fields: [impresions, country, objective_results, 'fresh:decimal', 'odd:float'], breakdowns: [gendr, "
+               "dma, impression_device], action_attribution_windows: [7d_view, 3d_click]}",
+               faults);
+  std::string all;
+  for (const auto& fault : faults) all += to_string(fault) + "\n";
+  CHECK_THAT(all, Catch::Contains("\"impressions\"") && Catch::Contains("put it into breakdowns") &&
+                      Catch::Contains("\"results\"") && Catch::Contains("\"float\" is no type") &&
+                      Catch::Contains("\"gender\"") && Catch::Contains("comscore_market") &&
+                      Catch::Contains("publisher_platform") && Catch::Contains("1d_view") &&
+                      Catch::Contains("3d_click") && Catch::Contains("test.yaml:1:"));
+  CHECK_THAT(all, !Catch::Contains("fresh"));
+  faults.clear();
+  fb.configure("campaigns", "{level: ad, fields: [nam]}", faults);
+  CHECK(faults.size() == 2);
+}
+
+TEST_CASE("every stream of the catalogue holds its key, its partition and its cursor") {
+  Facebook fb;
+  const auto catalogue = fb.connector->catalogue();
+  CHECK(catalogue.size() == 6);
+  for (const auto& spec : catalogue) {
+    INFO(spec.name);
+    std::set<std::string> names;
+    for (const auto& column : spec.columns) CHECK(names.insert(column.name).second);
+    for (const auto& key : spec.key) CHECK(names.count(key) == 1);
+    if (!spec.partition_column.empty()) CHECK(names.count(spec.partition_column) == 1);
+    if (!spec.cursor_column.empty()) CHECK(names.count(spec.cursor_column) == 1);
+    CHECK(spec.from == spec.name);
+    const auto configured = fb.stream(spec.name);
+    CHECK(configured.columns.size() == spec.columns.size());
+  }
+  const auto spec = fb.stream("insights", "fields: ['fresh:decimal', spend]");
+  CHECK(spec.columns.size() == 6);
+  CHECK(spec.columns[4].type == DataType(Type::decimal));
+}
+
+TEST_CASE("a saved reply and a quarantined row are read again as they came") {
+  Facebook fb;
+  const auto spec = fb.stream("insights");
+  CHECK(fb.connector->parse(spec, rows({row("2026-03-01", "1"), row("2026-03-01", "2")})).rows() == 2);
+  CHECK(fb.connector->parse(spec, row("2026-03-01", "1")).rows() == 1);
+}
+
+TEST_CASE("check tells about the token, the accounts, the version and the clock") {
+  Facebook fb;
+  fb.http.expect("GET /v26.0/me")
+      .with("fields", "id,name")
+      .reply(200, R"({"id":"9","name":"Reporting"})",
+             {{"date", "Mon, 02 Mar 2026 11:00:00 GMT"}, {"facebook-api-version", "v27.0"}});
+  fb.http.expect("GET /v26.0/act_1").reply(200, account_1);
+  std::string all;
+  for (const auto& finding : fb.world.run(fb.connector->check())) all += finding.message + "\n";
+  CHECK_THAT(all, Catch::Contains("Reporting") && Catch::Contains("1h ahead of") && Catch::Contains("v27.0") &&
+                      Catch::Contains("Asia/Kolkata"));
+
+  Facebook refused;
+  refused.http.expect("GET /v26.0/me").reply(401, fault(190, 467, "session is invalid"));
+  const auto findings = refused.world.run(refused.connector->check());
+  REQUIRE(findings.size() == 1);
+  CHECK(findings[0].level == Finding::Level::error);
+
+  ::unsetenv("SLUICE_TEST_FACEBOOK_TOKEN");
+  Facebook silent;
+  ::unsetenv("SLUICE_TEST_FACEBOOK_TOKEN");
+  const auto unresolved = silent.world.run(silent.connector->check());
+  REQUIRE(unresolved.size() == 1);
+  CHECK_THAT(unresolved[0].message, Catch::Contains("SLUICE_TEST_FACEBOOK_TOKEN"));
+}
