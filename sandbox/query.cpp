@@ -144,7 +144,7 @@ std::vector<Filter> parse_filters(const Params& params, std::optional<Kind> defa
 bool matches(const World& world, const Object& object, const std::vector<Filter>& filters, Instant now) {
   for (const auto& filter : filters) {
     if (filter.field == "impressions") continue;
-    if (!filter.kind || *filter.kind > object.kind)
+    if (!filter.kind || *filter.kind > object.kind || object.kind == Kind::creative)
       throw bad_parameter(fmt::format("Filtering field {}.{} is invalid",
                                       filter.kind ? kind_name(*filter.kind) : "account", filter.field));
     const auto& subject = world.above(object, *filter.kind);

@@ -112,6 +112,9 @@ TEST_CASE("updated_time filters, with GREATER_THAN and LESS_THAN and nothing els
   const auto refused = api.get(
       edge + filtering({{{"field", "adset.updated_time"}, {"operator", "GREATER_THAN_OR_EQUAL"}, {"value", 1}}}));
   CHECK(refused.json["error"]["code"] == 100);
+  const auto creatives = "/v26.0/" + api.account() + "/adcreatives?fields=id";
+  const Json by_ad = {{{"field", "ad.id"}, {"operator", "IN"}, {"value", {"1"}}}};
+  CHECK(api.get(creatives + filtering(by_ad)).json["error"]["code"] == 100);
 }
 
 TEST_CASE("objects are edited as time goes by") {
