@@ -38,6 +38,16 @@ TEST_CASE("a pause lets the running run end, and takes back what waited behind i
   CHECK(lives.state.records.begin()->second.outcome == Outcome::succeeded);
 }
 
+TEST_CASE("a run that is only just being written down is not owed again after a pause") {
+  Lives lives;
+  lives.pipelines = {pipeline("a", "0 * * * *")};
+  lives.at("12:59", [&] { lives.state.failing_writes = 1; });
+  lives.pause_at("13:00:00.5", "a");
+  lives.resume_at("13:00:30", "a");
+  lives.live_until("13:30");
+  CHECK(lives.happened() == Texts{"13:00:01 a"});
+}
+
 TEST_CASE("a trigger starts a run now, also while the pipeline is paused, and moves no planned fire") {
   Lives lives;
   lives.pipelines = {pipeline("a", "0 * * * *")};
@@ -301,6 +311,18 @@ TEST_CASE("a drain starts nothing more and lets what is running end") {
   // What waited, and what fell due since, is owed.
   lives.live_until("20:30");
   CHECK(lives.happened() == Texts{"20:00 b", "20:01 c"});
+}
+
+TEST_CASE("what falls due during a drain is neither run nor missed but owed") {
+  Lives lives;
+  lives.pipelines = {pipeline("a", "0 13,14 * * *")};
+  lives.plays["a"] = {Play(80min)};
+  Instant drained;
+  lives.world.run(live_and_drain(lives, "13:10", 2h, drained));
+  CHECK(lives.happened() == Texts{"13:00 a"});
+  lives.live_until("20:30");
+  CHECK(lives.happened() == Texts{"20:00 a"});
+  CHECK(lives.requests.back().record.planned == Lives::time("14:00"));
 }
 
 TEST_CASE("a drain cancels what is still running after its timeout, and the next process takes it up") {

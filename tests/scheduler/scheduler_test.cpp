@@ -133,6 +133,17 @@ TEST_CASE("missed: none drops what fell due while the process was down") {
   CHECK(lives.happened().empty());
 }
 
+TEST_CASE("missed: none means it: a fire that fell due a moment before the start is dropped too") {
+  Lives lives;
+  auto a = pipeline("a", "0 * * * *");
+  a.schedule.missed = Missed::none;
+  lives.pipelines = {a};
+  lives.live_until("12:59:50");
+  lives.down_until("13:00:20");
+  lives.live_until("13:30");
+  CHECK(lives.happened() == Texts{"13:00:20 a missed 13:00 (down)"});
+}
+
 TEST_CASE("a pipeline that was never seen before owes nothing, and what falls due before its first fire is owed") {
   Lives lives;
   lives.pipelines = {pipeline("a", "0 13 * * *")};
@@ -288,6 +299,19 @@ TEST_CASE("the next scheduled fire takes the place of a retry that waits") {
   lives.live_until("14:30");
   CHECK(lives.happened() == Texts{"13:00 a", "14:00 a"});
   CHECK(lives.requests[1].record.attempt == 1);
+}
+
+TEST_CASE("the next scheduled fire takes the place of a retry that waits for other runs to end") {
+  Lives lives;
+  lives.limit = 1;
+  auto a = pipeline("a", "0 * * * *");
+  a.retry.least = a.retry.most = 30min;
+  lives.pipelines = {a, pipeline("b", "20 13 * * *")};
+  lives.plays["a"] = {Play(1min, Outcome::failed, true)};
+  lives.plays["b"] = {Play(1h)};
+  lives.live_until("14:30");
+  CHECK(lives.happened() == Texts{"13:00 a", "13:20 b", "14:20 a"});
+  CHECK(lives.requests.back().record.planned == Lives::time("14:00"));
 }
 
 TEST_CASE("a retry that waited when the process was killed is taken up by the next") {
