@@ -52,7 +52,7 @@ Advice advice(int code) {
   if (handle && (sqlite3_errcode(handle) & 0xff) == (code & 0xff)) reason = sqlite3_errmsg(handle);
   auto message = fmt::format("SQLite file {}: {}", path, reason);
   if (!what_to_do.empty()) message += fmt::format(" ({}): {}", sqlite3_errstr(code & 0xff), what_to_do);
-  throw Error(remedy, message);
+  throw Failure(remedy, message);
 }
 
 }  // namespace
@@ -191,23 +191,13 @@ Transaction::~Transaction() {
   }
 }
 
-namespace {
-std::string doubled(std::string_view text, char quote) {
-  std::string out(1, quote);
+std::string literal(std::string_view text) {
+  std::string out = "'";
   for (const char c : text) {
-    if (c == quote) out += quote;
+    if (c == '\'') out += c;
     out += c;
   }
-  out += quote;
-  return out;
-}
-}  // namespace
-
-std::string quoted(std::string_view identifier) {
-  return doubled(identifier, '"');
-}
-std::string literal(std::string_view text) {
-  return doubled(text, '\'');
+  return out + "'";
 }
 
 std::string path_of_url(const std::string& url) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/error.hpp"
+
 struct sqlite3;
 struct sqlite3_stmt;
 
@@ -13,6 +15,12 @@ struct sqlite3_stmt;
 // A failing call throws Error: `retry` for what passes (a lock, a full disk), `give_up` for what a person must mend.
 
 namespace sluice::sqlite {
+
+// What SQLite itself says: the file, the disk or a lock is the matter, not the rows.
+class Failure : public Error {
+ public:
+  using Error::Error;
+};
 
 // A prepared statement. Parameters are counted from 1 and columns from 0, as SQLite does.
 class Statement {
@@ -116,8 +124,6 @@ class Transaction {
   Database& database_;
 };
 
-// "a""b"
-std::string quoted(std::string_view identifier);
 // 'it''s'
 std::string literal(std::string_view text);
 // The file that a `sqlite:///absolute/path` or `sqlite://./relative/path` names; throws Error(give_up) for other URLs.

@@ -1,0 +1,351 @@
+#include "sinks/sqlite_publish.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <map>
+
+#include "core/error.hpp"
+#include "sinks/publish_rules.hpp"
+
+namespace sluice::sqlite {
+namespace {
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// One publication; `t` is the table, `s` the stage in all its SQL.
+class Publisher {
+ public:
+  Publisher(Database& database, const Target& target, const Stage& stage, const Publication& publication,
+            const std::vector<std::string>& without, Instant now)
+      : database_(database),
+        target_(target),
+        table_(target.table),
+        scope_(scope_of(target.table)),
+        stage_(stage),
+        publication_(publication),
+        without_(without),
+        now_(stored_instant(now)),
+        t_(fmt::format("main.{}", sluice::quoted(target.table.name))) {}
+
+  Published run();
+
+ private:
+  void check_before();
+  void move_progress();
+  bool superseded();
+  bool region_in_key() const;
+  std::string region() const;
+  bool region_has_rows();
+  void check_region();
+  void load();
+  void insert_all();
+  void merge();
+  void delete_missing();
+  void note_rejected_keys();
+  void replace_quarantine();
+  void write_ledger(bool superseded);
+  void commit(Transaction& transaction);
+  bool was_committed();
+  std::string same_key() const;
+
+  Database& database_;
+  const Target& target_;
+  const Table& table_;
+  const Scope scope_;
+  const Stage& stage_;
+  const Publication& publication_;
+  const std::vector<std::string>& without_;
+  const std::string now_;
+  const std::string t_;
+  Published result_;
+};
+
+Published Publisher::run() {
+  check_before();
+  Transaction transaction(database_);
+  move_progress();
+  if (superseded()) {
+    result_.outcome = Published::Outcome::superseded;
+    write_ledger(true);
+    commit(transaction);
+    return result_;
+  }
+  if (publication_.read == 0 && !publication_.believe_empty && region_has_rows()) {
+    Published again;
+    again.outcome = Published::Outcome::confirm_empty;
+    again.version = publication_.expected_version;
+    return again;
+  }
+  auto& counts = result_.counts;
+  counts.read = publication_.read;
+  counts.filtered = publication_.filtered;
+  counts.duplicate = stage_.duplicates();
+  counts.quarantined = static_cast<std::int64_t>(stage_.rejects().size());
+  load();
+  check_balance(table_, target_.slice, counts);
+  replace_quarantine();
+  write_ledger(false);
+  commit(transaction);
+  return result_;
+}
+
+void Publisher::check_before() {
+  const auto& differing = stage_.contradictions();
+  const std::vector<std::string> columns(differing.begin(), differing.end());
+  if (!columns.empty()) throw_contradiction(table_, target_.slice, columns);
+  check_reject_share(table_, target_.slice, publication_.read, stage_.rejects());
+}
+
+void Publisher::move_progress() {
+  const auto& lane = target_.lane;
+  const auto expected = publication_.expected_version;
+  std::int64_t touched = 0;
+  if (expected == 0)
+    touched = database_.run(
+        R"(INSERT INTO main._sluice_progress("pipeline", "stream", "partition", "lane", "done_to", "version", "updated_at")
+           VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING)",
+        lane.pipeline, lane.stream, lane.partition, lane.lane, publication_.done_to, now_);
+  else
+    touched = database_.run(
+        R"(UPDATE main._sluice_progress SET "done_to" = coalesce(?5, "done_to"), "version" = "version" + 1, "updated_at" = ?6
+           WHERE "pipeline" = ?1 AND "stream" = ?2 AND "partition" = ?3 AND "lane" = ?4 AND "version" = ?7)",
+        lane.pipeline, lane.stream, lane.partition, lane.lane, publication_.done_to, now_, expected);
+  if (touched != 1) throw_fenced(lane, expected);
+  result_.version = expected + 1;
+}
+
+bool Publisher::superseded() {
+  auto later = database_.prepare(
+      R"(SELECT "window" FROM main._sluice_loads
+         WHERE "table_name" = ? AND "partition" = ? AND "started_at" > ? AND NOT "superseded")");
+  later.bind_all(table_.name, target_.slice.partition().id, stored_instant(target_.read_started));
+  std::vector<std::string> windows;
+  while (later.step()) windows.emplace_back(later.text(0));
+  const auto verdict = overtaken(target_.slice, windows);
+  if (verdict == Overtaken::partly) throw_overtaken(table_, target_.slice);
+  return verdict == Overtaken::wholly;
+}
+
+// Then no row of another region can stand in the way of this one's.
+bool Publisher::region_in_key() const {
+  if (scope_ == Scope::slice) return false;
+  const bool partition = table_.partition_column.empty() || contains(table_.key, table_.partition_column);
+  return partition && (scope_ == Scope::partition || contains(table_.key, table_.cursor_column));
+}
+
+// The rows that the slice stands for, as a condition on their columns.
+std::string Publisher::region() const {
+  if (scope_ == Scope::none) return "false";
+  if (scope_ == Scope::slice) return fmt::format("{} = {}", sluice::quoted(slice_column), literal(target_.slice.id()));
+  std::vector<std::string> parts;
+  const auto& partition = target_.slice.partition();
+  if (!table_.partition_column.empty())
+    parts.push_back(fmt::format("{} = {}", sluice::quoted(table_.partition_column), literal(partition.id)));
+  if (const auto* window = target_.slice.day_window(); window && scope_ == Scope::window) {
+    const auto* day = table_.find(table_.cursor_column);
+    if (!day) throw std::logic_error("a table of date windows without its day");
+    const auto bound = [&](Day at) {
+      return literal(day->type.type == Type::timestamp ? stored_instant(start_of(at, partition.zone)) : format_day(at));
+    };
+    parts.push_back(
+        fmt::format("{0} >= {1} AND {0} < {2}", sluice::quoted(day->name), bound(window->from), bound(window->to)));
+  }
+  return parts.empty() ? "true" : fmt::format("{}", fmt::join(parts, " AND "));
+}
+
+bool Publisher::region_has_rows() {
+  return database_.number(fmt::format("SELECT 1 FROM {} WHERE {} LIMIT 1", t_, region())).has_value();
+}
+
+// A row outside its slice would be neither replaced nor deleted by the slices that come after it.
+void Publisher::check_region() {
+  if (scope_ != Scope::window && scope_ != Scope::partition) return;
+  const auto outside =
+      database_.number(fmt::format("SELECT count(*) FROM {} WHERE ({}) IS NOT true", Stage::name, region()));
+  if (outside.value_or(0) == 0) return;
+  throw Error(Remedy::give_up,
+              fmt::format("table {}, slice {}: {} of its rows lie outside it (not {}); nothing was loaded. "
+                          "Please report this",
+                          table_.name, target_.slice.id(), *outside, region()));
+}
+
+void Publisher::load() {
+  check_region();
+  if (table_.key.empty()) {
+    result_.counts.deleted = database_.run(fmt::format("DELETE FROM {} WHERE {}", t_, region()));
+    return insert_all();
+  }
+  const bool nothing_there = scope_ != Scope::none && region_in_key()
+                                 ? !region_has_rows()
+                                 : !database_.number(fmt::format("SELECT 1 FROM {} LIMIT 1", t_));
+  if (nothing_there) return insert_all();
+  if (scope_ != Scope::none) delete_missing();
+  merge();
+}
+
+std::string Publisher::same_key() const {
+  std::string sql;
+  for (const auto& name : table_.key)
+    sql += fmt::format("{0}s.{1} = t.{1}", sql.empty() ? "" : " AND ", sluice::quoted(name));
+  return sql;
+}
+
+namespace {
+std::string insert_sql(const std::string& t, const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& column : table.columns) names.push_back(column.name);
+  const auto order = table.key.empty() ? " ORDER BY s.rowid" : "";
+  return fmt::format("INSERT INTO {} AS t ({}, {}, {}, {}) SELECT {}, ?1, ?2, ?3 FROM {} AS s WHERE true{}", t,
+                     quoted_list(names), sluice::quoted(run_column), sluice::quoted(slice_column),
+                     sluice::quoted(loaded_at_column), quoted_list(names, "s."), Stage::name, order);
+}
+}  // namespace
+
+void Publisher::insert_all() {
+  result_.counts.inserted = database_.run(insert_sql(t_, table_), target_.run, target_.slice.id(), now_);
+}
+
+// One pass over the stage, which is never larger than the slice, whatever the table's size.
+void Publisher::merge() {
+  std::string sets, differs;
+  for (const auto& column : table_.columns) {
+    if (contains(table_.key, column.name) || contains(without_, column.name)) continue;
+    const auto name = sluice::quoted(column.name);
+    sets += fmt::format("{0} = excluded.{0}, ", name);
+    differs += fmt::format("{0}t.{1} IS NOT excluded.{1}", differs.empty() ? "" : " OR ", name);
+  }
+  auto sql = insert_sql(t_, table_) + fmt::format(" ON CONFLICT ({}) DO ", quoted_list(table_.key));
+  if (sets.empty()) {
+    sql += "NOTHING";
+  } else {
+    for (const auto own : {run_column, slice_column, loaded_at_column})
+      sets += fmt::format("{0} = excluded.{0}, ", sluice::quoted(own));
+    sets.resize(sets.size() - 2);
+    sql += fmt::format("UPDATE SET {} WHERE ({})", sets, differs);
+    if (const auto* column = newness(table_))
+      sql += fmt::format(" AND ({0} IS NULL OR {1} IS NULL OR {1} >= {0})", comparable(*column, "t."),
+                         comparable(*column, "excluded."));
+  }
+  // CROSS JOIN: SQLite keeps the order, the stage outside.
+  const auto known =
+      database_
+          .number(fmt::format("SELECT count(*) FROM {} AS s CROSS JOIN {} AS t WHERE {}", Stage::name, t_, same_key()))
+          .value_or(0);
+  const auto written = database_.run(sql, target_.run, target_.slice.id(), now_);
+  auto& counts = result_.counts;
+  counts.inserted = stage_.rows() - known;
+  counts.updated = written - counts.inserted;
+  counts.unchanged = known - counts.updated;
+}
+
+void Publisher::delete_missing() {
+  const auto& rejects = stage_.rejects();
+  const auto unreadable = [&](const Reject& reject) { return readable_key(reject, table_.key.size()).empty(); };
+  if (std::any_of(rejects.begin(), rejects.end(), unreadable)) return;
+  auto sql = fmt::format("DELETE FROM {} AS t WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS s WHERE {})", t_, region(),
+                         Stage::name, same_key());
+  if (!rejects.empty()) {
+    note_rejected_keys();
+    std::string same;
+    for (std::size_t i = 0; i < table_.key.size(); ++i)
+      same += fmt::format("{}r.k{} = CAST(t.{} AS TEXT)", i == 0 ? "" : " AND ", i, sluice::quoted(table_.key[i]));
+    sql += fmt::format(" AND NOT EXISTS (SELECT 1 FROM temp._rejected AS r WHERE {})", same);
+  }
+  result_.counts.deleted = database_.run(sql);
+}
+
+void Publisher::note_rejected_keys() {
+  std::string columns, values;
+  for (std::size_t i = 0; i < table_.key.size(); ++i) {
+    columns += fmt::format("{}k{} TEXT", i == 0 ? "" : ", ", i);
+    values += i == 0 ? "?" : ", ?";
+  }
+  database_.exec("DROP TABLE IF EXISTS temp._rejected");
+  database_.exec(fmt::format("CREATE TABLE temp._rejected ({})", columns));
+  auto insert = database_.prepare(fmt::format("INSERT INTO temp._rejected VALUES ({})", values));
+  std::vector<const StoredColumn*> key;
+  for (const auto& name : table_.key)
+    key.push_back(
+        &*std::find_if(stage_.columns().begin(), stage_.columns().end(), [&](auto& c) { return c.name() == name; }));
+  for (const auto& reject : stage_.rejects()) {
+    const auto parts = readable_key(reject, table_.key.size());
+    for (std::size_t i = 0; i < parts.size(); ++i) insert.bind(static_cast<int>(i) + 1, key[i]->key_text(parts[i]));
+    insert.run();
+  }
+}
+
+void Publisher::replace_quarantine() {
+  const auto& lane = target_.lane;
+  const auto slice = target_.slice.id();
+  std::map<std::string, std::string> first_seen;
+  auto old = database_.prepare(
+      R"(SELECT "id", "first_seen" FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)");
+  old.bind_all(lane.pipeline, lane.stream, slice);
+  while (old.step()) first_seen.emplace(old.text(0), old.text(1));
+  old.reset();
+  if (!first_seen.empty())
+    database_.run(R"(DELETE FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)",
+                  lane.pipeline, lane.stream, slice);
+  const auto ids = quarantine_ids(lane, target_.slice, stage_.rejects());
+  auto insert = database_.prepare(
+      R"(INSERT INTO main._sluice_quarantine("id", "pipeline", "stream", "slice", "key", "reason", "rule", "raw", "run",
+         "first_seen", "last_seen") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))");
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto& reject = stage_.rejects()[i];
+    const auto seen = first_seen.find(ids[i]);
+    insert.bind_all(ids[i], lane.pipeline, lane.stream, slice, reject.key, reject.reason, reject.rule, reject.raw,
+                    target_.run, seen == first_seen.end() ? now_ : seen->second, now_);
+    insert.run();
+  }
+}
+
+void Publisher::write_ledger(bool superseded) {
+  const auto& c = result_.counts;
+  const auto& lane = target_.lane;
+  database_.run(
+      R"(INSERT INTO main._sluice_loads("run", "pipeline", "stream", "partition", "slice", "window", "started_at",
+         "committed_at", "read", "inserted", "updated", "unchanged", "deleted", "duplicate", "filtered", "quarantined",
+         "complete", "lane", "table_name", "version", "superseded")
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))",
+      target_.run, lane.pipeline, lane.stream, target_.slice.partition().id, target_.slice.id(), target_.slice.window(),
+      stored_instant(target_.read_started), now_, c.read, c.inserted, c.updated, c.unchanged, c.deleted, c.duplicate,
+      c.filtered, c.quarantined, publication_.complete && without_.empty(), lane.lane, table_.name, result_.version,
+      superseded);
+}
+
+void Publisher::commit(Transaction& transaction) {
+  std::exception_ptr failure;
+  try {
+    transaction.commit();
+    return;
+  } catch (const Failure&) {
+    failure = std::current_exception();
+  }
+  // The disk may fail after the moment that counts: what the file says is what happened.
+  if (database_.in_transaction()) database_.exec("ROLLBACK");
+  if (!was_committed()) std::rethrow_exception(failure);
+}
+
+bool Publisher::was_committed() {
+  const auto& lane = target_.lane;
+  return database_
+      .number(
+          R"(SELECT 1 FROM main._sluice_loads WHERE "pipeline" = ? AND "stream" = ? AND "partition" = ? AND "lane" = ?
+                 AND "version" = ? AND "run" = ? AND "slice" = ?)",
+          lane.pipeline, lane.stream, target_.slice.partition().id, lane.lane, result_.version, target_.run,
+          target_.slice.id())
+      .has_value();
+}
+
+}  // namespace
+
+Published publish(Database& database, const Target& target, const Stage& stage, const Publication& publication,
+                  const std::vector<std::string>& without, Instant now) {
+  return Publisher(database, target, stage, publication, without, now).run();
+}
+
+}  // namespace sluice::sqlite

@@ -1,0 +1,214 @@
+#include <catch2/catch.hpp>
+
+#include "tests/sinks/conformance.hpp"
+
+using namespace sluice;
+using namespace sluice::test;
+using namespace std::chrono_literals;
+using Ends = Published::Outcome;
+
+namespace {
+
+GivenRow row(int on, const std::string& ad, int impressions = 1) {
+  return {"a", day(on), ad, impressions, "1", "x"};
+}
+
+std::vector<GivenRow> rows_of(int on, int count) {
+  std::vector<GivenRow> rows;
+  for (int i = 0; i < count; ++i) rows.push_back(row(on, "ad" + std::to_string(i)));
+  return rows;
+}
+
+std::vector<Reject> rejects_of(int count) {
+  std::vector<Reject> rejects;
+  for (int i = 0; i < count; ++i) rejects.push_back(reject_of({"a", "2026-03-01", "bad" + std::to_string(i)}));
+  return rejects;
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(Conformance, "any sink: progress moves only where it is told to, its version always") {
+  const auto table = insights();
+  prepare(table);
+  CHECK(progress("a").version == 0);
+  CHECK_FALSE(progress("a").done_to);
+  load(table, march("a", 1), {row(1, "1")});
+  CHECK_FALSE(progress("a").done_to);
+  CHECK(progress("a").version == 1);
+  CHECK(load(table, march("a", 2), {row(2, "1")}, {.done_to = "2026-03-03"}).version == 2);
+  load(table, march("a", 1), {row(1, "2")});
+  CHECK(progress("a").done_to == "2026-03-03");
+  CHECK(progress("a").version == 3);
+  CHECK(progress("b").version == 0);
+}
+
+TEST_CASE_METHOD(Conformance,
+                 "any sink: a pipeline's lanes are listed, each with its progress, and only that pipeline's") {
+  const auto table = insights();
+  CHECK(subject->run(sink->lanes("ads")).empty());
+  CHECK(progress("a").version == 0);
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"});
+  load(table, march("b", 1), {{"b", day(1), "1", 1, "1", "x"}}, {.lane = "spring"});
+  const auto lanes = subject->run(sink->lanes("ads"));
+  REQUIRE(lanes.size() == 2);
+  CHECK(lanes[0].first == LaneId("ads", "stream", "a", "live"));
+  CHECK(lanes[0].second.done_to == "2026-03-02");
+  CHECK(lanes[1].first == LaneId("ads", "stream", "b", "spring"));
+  CHECK(lanes[1].second.version == 1);
+  CHECK(subject->run(sink->lanes("other")).empty());
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: who was overtaken by another process writes nothing and gives up") {
+  const auto table = insights();
+  prepare(table);
+  const auto slice = march("a", 1);
+  const auto mine = open(table, slice), theirs = open(table, slice);
+  stage(*mine, table, {row(1, "mine")});
+  stage(*theirs, table, {row(1, "theirs")});
+  publish(*theirs, slice, 1, {.done_to = "2026-03-02"});
+  const auto error = error_of([&] { publish(*mine, slice, 1, {.done_to = "2026-03-09", .version = 0}); });
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Catch::Contains("another process"));
+  CHECK(query("SELECT ad_id FROM insights") == Rows{"theirs"});
+  CHECK(progress("a").done_to == "2026-03-02");
+  CHECK(progress("a").version == 1);
+  CHECK(one("SELECT count(*) FROM _sluice_loads") == "1");
+  const auto stale = error_of([&] { load(table, march("a", 2), {row(2, "1")}, {.version = 7}); });
+  CHECK(stale.remedy() == Remedy::give_up);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: the ledger has a row for each published slice, and its sums add up") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "gone"), row(1, "same"), row(1, "changed")}, {.run = "r1"});
+  load(table, march("a", 1), {row(1, "same"), row(1, "changed", 2), row(1, "new"), row(1, "new")},
+       {.run = "r2", .rejects = {reject_of({"a", "2026-03-01", "bad"})}, .filtered = 2});
+  CHECK(query("SELECT run, pipeline, stream, partition, slice, \"window\", \"read\", inserted, updated, unchanged, "
+              "deleted, "
+              "duplicate, filtered, quarantined FROM _sluice_loads ORDER BY started_at") ==
+        Rows{"r1|ads|stream|a|a/2026-03-01|2026-03-01|3|3|0|0|0|0|0|0",
+             "r2|ads|stream|a|a/2026-03-01|2026-03-01|7|1|1|1|1|1|2|1"});
+  CHECK(one("SELECT count(*) FROM _sluice_loads WHERE \"read\" = inserted + updated + unchanged + duplicate + "
+            "quarantined + filtered") == "2");
+  CHECK(one("SELECT count(*) FROM _sluice_loads WHERE committed_at IS NOT NULL AND started_at IS NOT NULL") == "2");
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a slice whose counts do not add up fails and writes nothing") {
+  const auto table = insights();
+  prepare(table);
+  CHECK_THROWS_AS(load(table, march("a", 1), {row(1, "1")}, {.read = 5}), Error);
+  CHECK(one("SELECT count(*) FROM insights") == "0");
+  CHECK(progress("a").version == 0);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and replaced when it is published again") {
+  const auto table = insights();
+  prepare(table);
+  const auto lasting = reject_of({"a", "2026-03-01", "1"}, R"({"spend":"x"})");
+  const auto passing = reject_of({"a", "2026-03-01", "2"}, R"({"spend":"y"})");
+  load(table, march("a", 1), {}, {.run = "r1", .rejects = {lasting, passing}});
+  load(table, march("a", 2), {}, {.run = "r1", .rejects = {reject_of({"a", "2026-03-02", "1"})}});
+  CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 3);
+  CHECK(subject->run(sink->count_quarantined("ads", "other")) == 0);
+  const auto first = one("SELECT first_seen FROM _sluice_quarantine WHERE raw = '{\"spend\":\"x\"}'");
+
+  subject->run(subject->clock().sleep_for(5ms));
+  load(table, march("a", 1), {row(1, "2")}, {.run = "r2", .rejects = {lasting}});
+  CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 2);
+  CHECK(one("SELECT slice, reason, rule, raw, run FROM _sluice_quarantine WHERE slice = 'a/2026-03-01'") ==
+        "a/2026-03-01|column spend: not a number|type|{\"spend\":\"x\"}|r2");
+  CHECK(one("SELECT first_seen FROM _sluice_quarantine WHERE slice = 'a/2026-03-01'") == first);
+  CHECK(one("SELECT count(*) FROM _sluice_quarantine WHERE slice = 'a/2026-03-01' AND last_seen > first_seen") == "1");
+
+  const auto shown = subject->run(sink->quarantined("ads", "stream", 10));
+  REQUIRE(shown.size() == 2);
+  const auto& one_of_them = shown[0].slice == "a/2026-03-01" ? shown[0] : shown[1];
+  CHECK(one_of_them.raw == R"({"spend":"x"})");
+  CHECK(one_of_them.key == R"(["a","2026-03-01","1"])");
+  CHECK(one_of_them.rule == "type");
+  CHECK(one_of_them.run == "r2");
+  CHECK_FALSE(one_of_them.id.empty());
+  CHECK(subject->run(sink->quarantined("ads", "stream", 1)).size() == 1);
+
+  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
+  CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 1);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: equal rejected rows are each kept, and raw rows keep what no text may hold") {
+  const auto table = insights();
+  prepare(table);
+  const auto odd = unreadable_reject(std::string("{\"a\":\"\xff\0\"}", 10));
+  const auto done = load(table, march("a", 1), {}, {.rejects = {odd, odd, odd}});
+  CHECK(done.counts.quarantined == 3);
+  CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 3);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a row whose key is in quarantine is not deleted") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "kept"), row(1, "gone"), row(1, "seen")});
+  const auto done = load(table, march("a", 1), {row(1, "seen")}, {.rejects = {reject_of({"a", "2026-03-01", "kept"})}});
+  CHECK(done.counts.deleted == 1);
+  CHECK(query("SELECT ad_id FROM insights ORDER BY 1") == Rows{"kept", "seen"});
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a quarantined row without a readable key suspends deletion in its window") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
+  const auto done = load(table, march("a", 1), {row(1, "2", 5)}, {.rejects = {unreadable_reject()}});
+  CHECK(done.counts.deleted == 0);
+  CHECK(done.counts.updated == 1);
+  CHECK(query("SELECT ad_id, impressions FROM insights ORDER BY 1") == Rows{"1|1", "2|5"});
+}
+
+TEST_CASE_METHOD(Conformance,
+                 "any sink: a slice with more than a tenth of its rows in quarantine, and more than ten, fails") {
+  const auto table = insights();
+  prepare(table);
+  const auto error = error_of([&] { load(table, march("a", 1), rows_of(1, 89), {.rejects = rejects_of(11)}); });
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Catch::Contains("11 of 100") && Catch::Contains("column spend: not a number"));
+  CHECK(one("SELECT count(*) FROM insights") == "0");
+  CHECK(progress("a").version == 0);
+  CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 0);
+  CHECK(load(table, march("a", 1), rows_of(1, 99), {.rejects = rejects_of(11)}).outcome == Ends::published);
+  CHECK(load(table, march("a", 2), {row(2, "1")}, {.rejects = rejects_of(10)}).outcome == Ends::published);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: what one process published the next one finds") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"});
+  subject->run(sink->close());
+  sink = subject->make(events);
+  CHECK(progress("a").done_to == "2026-03-02");
+  CHECK(progress("a").version == 1);
+  prepare(table);
+  CHECK(load(table, march("a", 1), {row(1, "1")}).counts.unchanged == 1);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a sink that works says so, once, and each transaction is told") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1")});
+  CHECK_THROWS(load(table, march("a", 2), {row(2, "1")}, {.version = 9}));
+  const auto states = events.of<SinkState>();
+  REQUIRE(states.size() == 1);
+  CHECK(states[0].up);
+  CHECK(states[0].sink == "warehouse");
+  const auto transactions = events.of<TransactionDone>();
+  REQUIRE(transactions.size() == 2);
+  CHECK(transactions[0].outcome == "committed");
+  CHECK(transactions[1].outcome == "rolled_back");
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a sound sink has nothing but good to report") {
+  const auto findings = subject->run(sink->check());
+  REQUIRE_FALSE(findings.empty());
+  for (const auto& finding : findings) {
+    INFO(finding.message);
+    CHECK(finding.level != Finding::Level::error);
+  }
+}
