@@ -30,7 +30,7 @@ CREATE TABLE runs(
   ended INTEGER, outcome TEXT, message TEXT NOT NULL, read INTEGER NOT NULL, inserted INTEGER NOT NULL,
   updated INTEGER NOT NULL, unchanged INTEGER NOT NULL, duplicate INTEGER NOT NULL, quarantined INTEGER NOT NULL,
   filtered INTEGER NOT NULL, deleted INTEGER NOT NULL, slices_published INTEGER NOT NULL, slices_failed INTEGER NOT NULL,
-  attempt INTEGER NOT NULL) WITHOUT ROWID;
+  attempt INTEGER NOT NULL, passing INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX runs_of_pipeline ON runs(pipeline, started);
 CREATE INDEX runs_by_start ON runs(started);
 CREATE INDEX open_runs ON runs(pipeline) WHERE ended IS NULL;
@@ -38,7 +38,7 @@ CREATE INDEX open_runs ON runs(pipeline) WHERE ended IS NULL;
 
 constexpr std::string_view run_columns =
     "id, pipeline, trigger, planned, started, ended, outcome, message, read, inserted, updated, unchanged, duplicate, "
-    "quarantined, filtered, deleted, slices_published, slices_failed, attempt";
+    "quarantined, filtered, deleted, slices_published, slices_failed, attempt, passing";
 
 std::int64_t ticks(Instant when) {
   return when.time_since_epoch().count();
@@ -81,6 +81,7 @@ RunRecord record_of(const Statement& row) {
   run.slices_published = number();
   run.slices_failed = number();
   run.attempt = static_cast<int>(number());
+  run.passing = number() != 0;
   return run;
 }
 
@@ -95,10 +96,10 @@ void put_run(Database& database, const RunRecord& run) {
   if (run.outcome) outcome = std::string(to_string(*run.outcome));
   const auto& c = run.counts;
   database.run(
-      fmt::format("INSERT OR REPLACE INTO runs({}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", run_columns),
+      fmt::format("INSERT OR REPLACE INTO runs({}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", run_columns),
       run.id, run.pipeline, run.trigger, ticks(run.planned), ticks(run.started), ticks(run.ended), outcome, run.message,
       c.read, c.inserted, c.updated, c.unchanged, c.duplicate, c.quarantined, c.filtered, c.deleted,
-      run.slices_published, run.slices_failed, run.attempt);
+      run.slices_published, run.slices_failed, run.attempt, run.passing);
 }
 
 void touch_pipeline(Database& database, const std::string& name) {

@@ -124,6 +124,7 @@ TEST_CASE_METHOD(Fixture, "a run is remembered with all that it did") {
   run.slices_published = 8;
   run.slices_failed = 9;
   run.attempt = 2;
+  run.passing = true;
   world.run(store->run_ended(run));
   const auto read = world.run(store->run("a"));
   REQUIRE(read);
@@ -140,6 +141,7 @@ TEST_CASE_METHOD(Fixture, "a run is remembered with all that it did") {
   CHECK(read->slices_published == 8);
   CHECK(read->slices_failed == 9);
   CHECK(read->attempt == 2);
+  CHECK(read->passing);
 }
 
 TEST_CASE_METHOD(Fixture, "runs come newest first, of one pipeline or of all, and no more than asked for") {
