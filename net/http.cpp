@@ -1,5 +1,8 @@
 #include "net/http.hpp"
 
+#include <algorithm>
+#include <charconv>
+
 namespace sluice {
 namespace {
 
@@ -22,12 +25,31 @@ void append_encoded(std::string& out, std::string_view text) {
   }
 }
 
+// "Sun, 06 Nov 1994 08:49:37 GMT"
+std::optional<Instant> parse_http_date(const std::string& text) {
+  Instant when;
+  if (!cctz::parse("%a, %d %b %Y %H:%M:%S GMT", text, cctz::utc_time_zone(), &when)) return {};
+  return when;
+}
+
 }  // namespace
 
 std::optional<std::string> HttpResponse::header(std::string_view name) const {
   for (const auto& [key, value] : headers)
     if (key == name) return value;
   return {};
+}
+
+std::optional<Duration> retry_after(const HttpResponse& response) {
+  const auto text = response.header("retry-after");
+  if (!text) return {};
+  std::uint32_t seconds = 0;
+  const auto [end, bad] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (bad == std::errc() && end == text->data() + text->size()) return std::chrono::seconds(seconds);
+  const auto until = parse_http_date(*text);
+  const auto from = parse_http_date(response.header("date").value_or(""));
+  if (!until || !from) return {};
+  return std::max(*until - *from, Duration::zero());
 }
 
 std::string url_encode(std::string_view text) {

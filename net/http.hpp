@@ -38,7 +38,7 @@ struct HttpResponse {
 };
 
 // No usable answer came. `code` is short and stable, for metrics: "connect", "resolve", "tls", "timeout", "reset",
-// "too_large" (Remedy::shrink), "bad_http". The message names the host, never the query.
+// "too_large" (of a body: Remedy::shrink), "bad_http". The message names the host, never the query.
 class HttpError : public Error {
  public:
   HttpError(Remedy remedy, std::string code, const std::string& what) : Error(remedy, what), code_(std::move(code)) {}
@@ -80,6 +80,10 @@ struct HttpOptions {
 
 // The real one: Beast, TLS 1.2 and newer verified against `ca_file` or the system's authorities, gzip.
 std::unique_ptr<HttpClient> make_http_client(asio::any_io_executor executor, Clock& clock, HttpOptions options);
+
+// How long the Retry-After header asks to wait: seconds, or a date, which counts from the answer's own Date, so that the
+// clocks need not agree. Nothing where there is none that can be read.
+std::optional<Duration> retry_after(const HttpResponse& response);
 
 // Percent-encodes everything but unreserved characters.
 std::string url_encode(std::string_view text);

@@ -2,16 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 #include <list>
 #include <map>
 
 #include "net/connection.hpp"
 #include "net/gzip.hpp"
-
-#ifndef SLUICE_VERSION
-#define SLUICE_VERSION "0"
-#endif
 
 namespace sluice {
 namespace {

@@ -28,8 +28,7 @@ class TestDialect final : public Dialect {
         verdict.usage.emplace_back(value.substr(0, space), std::stod(value.substr(space)));
       }
     verdict.version_warning = response.header("x-version-warning");
-    std::optional<Duration> wait;
-    if (const auto after = response.header("retry-after")) wait = std::chrono::seconds(std::stol(*after));
+    const auto wait = retry_after(response);
     verdict.throttled_bucket = response.header("x-throttled").value_or("");
     switch (response.status) {
       case 200:

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <csignal>
 #include <stdexcept>
 
 namespace sluice::test {
@@ -123,6 +124,7 @@ void Wire::reply(int status, std::string_view body, std::string_view headers) {
 }
 
 HttpServer::HttpServer(Handler handler, std::optional<Tls> tls) : handler_(std::move(handler)) {
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
   if (tls) tls_ = make_context(*tls);
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
