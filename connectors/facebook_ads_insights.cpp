@@ -74,6 +74,8 @@ task<void> InsightsReader::read(const StreamSpec& stream, const Slice& slice, Ou
 }
 
 task<void> InsightsReader::read_part(Job& job, ReportAsk ask) {
+  // The slice does without these now; asking each of its parts for them again would only fail again.
+  std::erase_if(ask.fields, [&](const std::string& field) { return job.missing.contains(field); });
   const auto name = job.name_of(ask);
   bool delivered = false;
   if (!too_large_.contains(name)) delivered = co_await deliver(job, ask);
@@ -154,27 +156,22 @@ task<void> InsightsReader::split_by_ids(Job& job, ReportAsk ask) {
 
 task<void> InsightsReader::split_by_fields(Job& job, ReportAsk ask) {
   job.fields_read = 0;
-  auto rows = co_await gather(job, ask);
+  const auto known_missing = job.missing;
+  auto rows = co_await gather(job, ask, true);
   if (job.fields_read == 0)
     throw Error(Remedy::give_up, fmt::format("the report of {} cannot be made, not even field by field: {}",
                                              ask.describe(), job.last_failure));
-  std::vector<std::string> columns;
-  std::string why;
-  for (const auto& [field, reason] : job.missing) {
-    columns.push_back(field);
-    why = reason;
-  }
-  if (!columns.empty()) job.out.without_columns(columns, fmt::format("{}: {}", ask.describe(), why));
+  for (const auto& [field, why] : job.missing)
+    if (!known_missing.contains(field))
+      job.out.without_columns({field}, fmt::format("{} cannot be had for {}: {}", field, ask.describe(), why));
   if (!rows.empty()) co_await job.out.emit(std::move(rows));
 }
 
 // The ask's rows, its fields asked for together or, where that fails, in halves.
-task<Batch> InsightsReader::gather(Job& job, ReportAsk ask) {
+task<Batch> InsightsReader::gather(Job& job, ReportAsk ask, bool just_failed) {
   std::vector<std::string> keys, values;
   for (const auto& field : ask.fields) (job.is_key(field) ? keys : values).push_back(field);
-  // The whole list has just failed.
-  const bool whole = values.size() == job.query.fields.size() - keys.size() && values.size() > 1;
-  if (!whole) {
+  if (!just_failed || values.size() < 2) {
     auto rows = co_await gather_whole(job, ask);
     if (rows) {
       job.fields_read += values.size();
@@ -190,8 +187,8 @@ task<Batch> InsightsReader::gather(Job& job, ReportAsk ask) {
   first.fields = second.fields = keys;
   first.fields.insert(first.fields.end(), values.begin(), values.begin() + half);
   second.fields.insert(second.fields.end(), values.begin() + half, values.end());
-  const auto a = co_await gather(job, std::move(first));
-  const auto b = co_await gather(job, std::move(second));
+  const auto a = co_await gather(job, std::move(first), false);
+  const auto b = co_await gather(job, std::move(second), false);
   co_return merge_by_key(a, b, job.key);
 }
 

@@ -129,6 +129,7 @@ task<Partition> Accounts::fetch_one(std::string id) {
 
 task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
   RowMapper mapper(stream.columns, stream.key, stream.new_fields);
+  mapper.ignore("id");  // Meta: every object comes with it
   const auto fields = object_fields(stream);
   const auto ids = api.accounts();
   if (ids.empty()) {
@@ -193,6 +194,7 @@ task<void> read_objects(GraphApi& api, const StreamSpec& stream, const Slice& sl
   const auto level = level_of(stream);
   const auto edge = level == Level::campaign ? "campaigns" : level == Level::adset ? "adsets" : "ads";
   RowMapper mapper(stream.columns, stream.key, stream.new_fields);
+  mapper.ignore("id");  // Meta: every object comes with it
   Headers parameters{{"fields", object_fields(stream)}, {"filtering", object_filters(level, slice).text()}};
   Caller caller(slice.partition().id, out.priority());
   EdgeWalk walk(api, mapper, fmt::format("act_{}/{}", slice.partition().id, edge), std::move(parameters),

@@ -53,7 +53,7 @@ class InsightsReader {
   task<void> split(Job& job, ReportAsk ask);
   task<void> split_by_ids(Job& job, ReportAsk ask);
   task<void> split_by_fields(Job& job, ReportAsk ask);
-  task<Batch> gather(Job& job, ReportAsk ask);
+  task<Batch> gather(Job& job, ReportAsk ask, bool just_failed);
   task<std::optional<Batch>> gather_whole(Job& job, const ReportAsk& ask);
 
   GraphApi& api_;

@@ -28,6 +28,7 @@ struct Field {
   std::string path;   // from the row's top: "creative/id"
   bool plain = true;  // the name stands in JSON as it is
   int column = -1;
+  bool ignored = false;  // sent unasked
   std::unique_ptr<Level> inner;
   std::size_t after = 0;          // the field that last followed this one
   std::optional<DataType> guess;  // of a new field, in this page
@@ -112,9 +113,13 @@ void require(simdjson::error_code error) {
 class RowMapper::Impl {
  public:
   Impl(const std::vector<Column>& columns, const std::vector<std::string>& key, NewFields new_fields);
+  void ignore(std::string_view path) { reach(path).second.ignored = true; }
   MappedPage map(std::string page, std::string_view rows, bool saved);
 
  private:
+  // The field that a path leads to, and the levels that it leads through.
+  std::pair<std::vector<Level*>, Field&> reach(std::string_view path);
+
   struct Bad {
     int column;  // -1: the row as a whole
     std::string rule, reason;
@@ -169,19 +174,8 @@ RowMapper::Impl::Impl(const std::vector<Column>& columns, const std::vector<std:
       extra_ = static_cast<int>(i);
       continue;
     }
-    Level* level = &root_;
-    std::string_view path = columns[i].path;
-    for (auto slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/')) {
-      auto& field = level->fields[level->place(path.substr(0, slash))];
-      if (!field.inner) {
-        field.inner = std::make_unique<Level>();
-        field.inner->path = field.path;
-      }
-      field.inner->columns.push_back(static_cast<int>(i));
-      level = field.inner.get();
-      path.remove_prefix(slash + 1);
-    }
-    auto& field = level->fields[level->place(path)];
+    auto [levels, field] = reach(columns[i].path);
+    for (auto* level : levels) level->columns.push_back(static_cast<int>(i));
     if (field.column >= 0 || field.inner) throw std::logic_error("two columns are read from " + columns[i].path);
     field.column = static_cast<int>(i);
   }
@@ -191,6 +185,22 @@ RowMapper::Impl::Impl(const std::vector<Column>& columns, const std::vector<std:
         key_.emplace_back(i, columns[i].type.type);
         in_key_[i] = true;
       }
+}
+
+std::pair<std::vector<Level*>, Field&> RowMapper::Impl::reach(std::string_view path) {
+  std::vector<Level*> levels;
+  Level* level = &root_;
+  for (auto slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/')) {
+    auto& field = level->fields[level->place(path.substr(0, slash))];
+    if (!field.inner) {
+      field.inner = std::make_unique<Level>();
+      field.inner->path = field.path;
+    }
+    level = field.inner.get();
+    levels.push_back(level);
+    path.remove_prefix(slash + 1);
+  }
+  return {std::move(levels), level->fields[level->place(path)]};
 }
 
 json::document RowMapper::Impl::open(std::string& page) {
@@ -319,7 +329,7 @@ void RowMapper::Impl::map_object(json::object object, Level& level, int depth) {
     expected = known.after;
     if (known.column >= 0 && known.column != extra_)
       map_cell(static_cast<std::size_t>(known.column), field.value());
-    else if (known.inner || new_fields_ != NewFields::ignore)
+    else if (known.inner || (new_fields_ != NewFields::ignore && !known.ignored))
       map_member(known, field.value(), depth);
   }
 }
@@ -579,6 +589,10 @@ RowMapper::RowMapper(const std::vector<Column>& columns, const std::vector<std::
 RowMapper::RowMapper(RowMapper&&) noexcept = default;
 RowMapper& RowMapper::operator=(RowMapper&&) noexcept = default;
 RowMapper::~RowMapper() = default;
+
+void RowMapper::ignore(std::string_view path) {
+  impl_->ignore(path);
+}
 
 MappedPage RowMapper::map(std::string page, std::string_view rows) {
   return impl_->map(std::move(page), rows, false);

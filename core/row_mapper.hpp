@@ -30,6 +30,9 @@ class RowMapper {
   RowMapper& operator=(RowMapper&&) noexcept;
   ~RowMapper();
 
+  // Members (by path) that the source sends unasked: never new fields. A column that reads one is not affected.
+  void ignore(std::string_view path);
+
   // The rows stand in the array `rows` of the page's top-level object; with an empty name the page is the array itself.
   MappedPage map(std::string page, std::string_view rows);
   // A reply that was saved: a page as above, an array of rows, or one row by itself.

@@ -170,7 +170,8 @@ TEST_CASE("a field that can never be had is left out and said, the rest is loade
   CHECK_THAT(out.reason, Catch::Contains("2026-03-01") && Catch::Contains("Too many rows"));
   for (const auto& row : out.rows) {
     CHECK(row.at("spend") == row.at("ad_id") + "0");
-    CHECK((row.at("actions") == "-") == (row.at("ad_id") == "212"));
+    // Once it is known that the slice does without the field, nothing asks for it any more.
+    CHECK((row.at("actions") == "-") == (row.at("ad_id") >= "212"));
   }
 }
 

@@ -229,6 +229,16 @@ TEST_CASE("new fields are ignored, noted, kept or refused") {
   CHECK_THROWS_WITH(map(rows, columns, NewFields::fail), Catch::Contains("\"new\""));
 }
 
+TEST_CASE("a field that the source sends unasked is no new field, and may still be a column") {
+  RowMapper mapper(columns, {"id"}, NewFields::fail);
+  for (const auto* path : {"id", "x", "inner/y"}) mapper.ignore(path);
+  const auto batch = mapper.map(R"({"data":[{"id":"1","x":[1],"inner":{"y":2,"id":"7"}}]})", "data").batch;
+  REQUIRE(batch.rows() == 1);
+  CHECK(text(batch, 0, 0) == "1");
+  CHECK(text(batch, 0, 4) == "7");
+  CHECK_THROWS_AS(mapper.map(R"({"data":[{"id":"1","z":1}]})", "data"), Error);
+}
+
 TEST_CASE("the envelope is the page without its rows") {
   RowMapper mapper(columns, {"id"});
   const auto page = mapper.map(R"({"data":[{"id":"1"},{"id":"2"}], "paging":{"next":"x"}})", "data");
