@@ -63,6 +63,7 @@ struct Publication {
   std::int64_t filtered = 0;
   bool complete = true;
   bool believe_empty = false;             // an empty answer was asked for twice: delete what the window holds
+  bool compare_all = false;               // --full-refresh: compare each row, though the ledger says that nothing changed
 };
 
 struct Published {

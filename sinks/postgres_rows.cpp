@@ -1,5 +1,7 @@
 #include "sinks/postgres_rows.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -24,6 +26,34 @@ std::uint64_t hash_of(std::string_view key) {
   std::memcpy(&last, key.data(), key.size());
   mix(last);
   return hash;
+}
+
+std::uint64_t folded(std::uint64_t a, std::uint64_t b) {
+  const auto product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+// Two independent hashes at once; the way of mixing is wyhash's (public domain).
+struct Fingerprint {
+  std::uint64_t first, second;
+};
+Fingerprint fingerprint(std::string_view bytes) {
+  constexpr std::uint64_t k0 = 0xa0761d6478bd642fULL, k1 = 0xe7037ed1a0b428dbULL, k2 = 0x8ebc6af09c88c6e3ULL;
+  Fingerprint f{k0 ^ bytes.size(), k1 ^ bytes.size()};
+  const auto mix = [&](std::uint64_t x, std::uint64_t y) {
+    f.first = folded(x ^ k1, y ^ f.first);
+    f.second = folded(y ^ k2, x ^ f.second);
+  };
+  std::uint64_t pair[2];
+  for (; bytes.size() >= 16; bytes.remove_prefix(16)) {
+    std::memcpy(pair, bytes.data(), 16);
+    mix(pair[0], pair[1]);
+  }
+  pair[0] = pair[1] = 0;
+  std::memcpy(pair, bytes.data(), bytes.size());
+  mix(pair[0], pair[1]);
+  mix(k0, k2);
+  return f;
 }
 
 template <typename T>
@@ -133,6 +163,19 @@ void EncodedRows::clear() {
   rows_.clear();
   hashes_.clear();
   slots_.clear();
+}
+
+std::string digest(const EncodedRows& rows, const std::vector<CopyColumn>& columns) {
+  std::string shape;
+  for (const auto& column : columns)
+    shape += fmt::format("{} {} {} {};", column.name, column.oid, column.modifier, column.key);
+  auto sum = fingerprint(shape);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto row = fingerprint(rows[i].bytes());
+    sum.first += row.first;
+    sum.second += row.second;
+  }
+  return fmt::format("{}-{:016x}{:016x}", rows.size(), sum.first, sum.second);
 }
 
 bool FieldReader::next() {

@@ -49,6 +49,9 @@ class EncodedRows {
   std::vector<std::uint32_t> slots_;   // open addressing: row + 1, 0 is free
 };
 
+// A fingerprint of rows in any order, of 128 bits: equal rows in equal columns give equal digests.
+std::string digest(const EncodedRows& rows, const std::vector<CopyColumn>& columns);
+
 // Fields of an encoded row, one after another.
 class FieldReader {
  public:

@@ -151,6 +151,7 @@ std::string PostgresStatements::scope(Params& p, const char* alias) const {
   std::string sql;
   const auto both = [&](const std::string& condition) { sql += (sql.empty() ? "" : " AND ") + condition; };
   const auto scope = scope_of(table_);
+  if (scope == Scope::none) return "true";
   if (scope == Scope::slice) return name_of(alias, slice_column) + " = " + p.text(slice_.id());
   if (const auto* column = find(columns_, table_.partition_column))
     both(name_of(alias, column->name) + " = " + p.add(valid(slice_.partition().id), comparison_type(column->oid)));
@@ -326,29 +327,47 @@ std::vector<pg::Statement> PostgresStatements::quarantine(const std::vector<Reje
   return statements;
 }
 
-pg::Statement PostgresStatements::ledger(const Counts& c, bool complete, std::int64_t version, bool superseded) const {
+pg::Statement PostgresStatements::last_publishes() const {
   Params p;
-  const std::vector<std::pair<std::string, std::string>> fields{{"run", p.text(run_)},
-                                                                {"pipeline", p.text(lane_.pipeline)},
-                                                                {"stream", p.text(lane_.stream)},
-                                                                {"partition", p.text(lane_.partition)},
-                                                                {"slice", p.text(slice_.id())},
-                                                                {"window", p.text(slice_.window())},
-                                                                {"started_at", p.instant(read_started_)},
-                                                                {"committed_at", "clock_timestamp()"},
-                                                                {"read", p.number(c.read)},
-                                                                {"inserted", p.number(c.inserted)},
-                                                                {"updated", p.number(c.updated)},
-                                                                {"unchanged", p.number(c.unchanged)},
-                                                                {"deleted", p.number(c.deleted)},
-                                                                {"duplicate", p.number(c.duplicate)},
-                                                                {"filtered", p.number(c.filtered)},
-                                                                {"quarantined", p.number(c.quarantined)},
-                                                                {"complete", p.flag(complete)},
-                                                                {"lane", p.text(lane_.lane)},
-                                                                {"table_name", p.text(table_.name)},
-                                                                {"version", p.number(version)},
-                                                                {"superseded", p.flag(superseded)}};
+  const auto table = p.text(table_.name), partition = p.text(slice_.partition().id), window = p.text(slice_.window());
+  const auto mine = fmt::format("\"table_name\" = {} AND \"partition\" = {} AND NOT \"superseded\"", table, partition);
+  auto sql = fmt::format(
+      "SELECT \"window\", \"digest\", CASE WHEN \"compared_at\" > now() - interval '1 day' THEN \"compared_at\" END "
+      "FROM "
+      "{0}.\"_sluice_loads\" WHERE {1} AND \"started_at\" >= (SELECT \"started_at\" FROM {0}.\"_sluice_loads\" WHERE "
+      "{1} AND "
+      "\"window\" = {2} ORDER BY \"started_at\" DESC LIMIT 1) ORDER BY \"window\" <> {2}, \"started_at\" DESC",
+      quoted(schema_), mine, window);
+  return pg::Statement(std::move(sql), std::move(p.values));
+}
+
+pg::Statement PostgresStatements::ledger(const LedgerEntry& entry) const {
+  const auto& c = entry.counts;
+  Params p;
+  const std::vector<std::pair<std::string, std::string>> fields{
+      {"run", p.text(run_)},
+      {"pipeline", p.text(lane_.pipeline)},
+      {"stream", p.text(lane_.stream)},
+      {"partition", p.text(lane_.partition)},
+      {"slice", p.text(slice_.id())},
+      {"window", p.text(slice_.window())},
+      {"started_at", p.instant(read_started_)},
+      {"committed_at", "clock_timestamp()"},
+      {"read", p.number(c.read)},
+      {"inserted", p.number(c.inserted)},
+      {"updated", p.number(c.updated)},
+      {"unchanged", p.number(c.unchanged)},
+      {"deleted", p.number(c.deleted)},
+      {"duplicate", p.number(c.duplicate)},
+      {"filtered", p.number(c.filtered)},
+      {"quarantined", p.number(c.quarantined)},
+      {"complete", p.flag(entry.complete)},
+      {"lane", p.text(lane_.lane)},
+      {"table_name", p.text(table_.name)},
+      {"version", p.number(entry.version)},
+      {"superseded", p.flag(entry.superseded)},
+      {"digest", p.add(entry.digest, "text")},
+      {"compared_at", entry.compared_at ? p.add(entry.compared_at, "timestamptz") : "now()"}};
   std::vector<std::string> names, values;
   for (const auto& [name, value] : fields) {
     names.push_back(quoted(name));

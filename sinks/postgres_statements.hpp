@@ -32,7 +32,7 @@ class PostgresStatements {
   pg::Statement fence(std::int64_t expected, const std::optional<std::string>& done_to) const;
   // Windows of the partition that were read after this slice.
   pg::Statement later_reads() const;
-  // How many rows the slice stands for (Scope::none: 1 when the partition has any).
+  // How many rows the slice stands for (Scope::none: 1 when the table has any).
   pg::Statement count_scope() const;
 
   pg::Statement update(bool kept, const std::vector<std::string>& without) const;
@@ -49,7 +49,18 @@ class PostgresStatements {
   pg::Statement drop_duplicates(bool kept) const;
 
   std::vector<pg::Statement> quarantine(const std::vector<Reject>& rejects) const;
-  pg::Statement ledger(const Counts& counts, bool complete, std::int64_t version, bool superseded) const;
+  // What the ledger says of this slice's window since it was last published: window, digest, compared_at where it is
+  // less than a day old. The first row is the window's own.
+  pg::Statement last_publishes() const;
+
+  struct LedgerEntry {
+    Counts counts;
+    bool complete = true, superseded = false;
+    std::int64_t version = 0;
+    std::optional<std::string> digest;
+    std::optional<std::string> compared_at;  // nothing: now
+  };
+  pg::Statement ledger(const LedgerEntry& entry) const;
   // One row when the slice's transaction went through.
   pg::Statement committed(std::int64_t version) const;
 

@@ -129,6 +129,7 @@ struct Publish {
   std::optional<std::int64_t> version;  // nothing: as the sink has it
   std::optional<std::string> done_to;
   bool believe_empty = false;
+  bool compare_all = false;
   std::vector<std::string> without;
   std::vector<Reject> rejects;
   std::int64_t filtered = 0;
@@ -143,6 +144,7 @@ inline task<Published> publish_batches(Warehouse& warehouse, Publish what, std::
   publication.expected_version = what.version.value_or(progress.version);
   publication.done_to = what.done_to;
   publication.believe_empty = what.believe_empty;
+  publication.compare_all = what.compare_all;
   publication.complete = what.without.empty();
   publication.filtered = what.filtered;
   publication.read = what.filtered + static_cast<std::int64_t>(what.rejects.size());
