@@ -23,6 +23,7 @@ struct LaneId {
 struct Progress {
   std::optional<std::string> done_to;  // ISO date, RFC 3339, or the value as the source printed it; nothing: never loaded
   std::int64_t version = 0;            // the fence: each publish expects the one it read and leaves the next
+  bool operator==(const Progress&) const = default;
 };
 
 // An independent part of a stream: an ad account, a customer, an event name.

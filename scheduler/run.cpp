@@ -16,7 +16,7 @@ class Run {
 
   task<RunEnded> run() {
     const auto started = context_.clock.uptime();
-    const RunStarted begin{record_.id, record_.pipeline, record_.trigger, record_.planned, record_.started};
+    const RunStarted begin{record_.id, record_.pipeline, record_.trigger, record_.planned, record_.started, record_.delay};
     context_.events.emit(begin);
     std::exception_ptr cancelled;
     try {
@@ -124,7 +124,7 @@ class Run {
   task<std::optional<Instant>> load_partition(LiveStream& stream, const Partition& partition) {
     const auto plan = stream.plan();
     auto& connector = context_.source.connector;
-    Target target(context_.clock.now());
+    Target target(options_.up_to ? *options_.up_to : context_.clock.now());
     target.full_refresh = options_.full_refresh;
     target.earliest = connector.earliest(plan->spec, partition);
     if (options_.backfill) target.backfill = &*options_.backfill;

@@ -54,6 +54,7 @@ struct RunOptions {
   std::vector<std::string> streams;  // empty: all that are enabled
   bool full_refresh = false;
   std::optional<Backfill> backfill;
+  std::optional<Instant> up_to;      // stands for a missed fire: reads no further than here
   int parallel = 0;                  // slices of one lane at a time; 0: as many as the source takes
 };
 

@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/sandbox/client.hpp"
-#include "tests/sandbox/direct_client.hpp"
+#include "tests/support/direct_client.hpp"
 #include "tests/support/world.hpp"
 
 using namespace sluice;

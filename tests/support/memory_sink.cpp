@@ -1,6 +1,7 @@
 #include "tests/support/memory_sink.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace sluice::test {
 namespace {
@@ -45,7 +46,10 @@ class MemoryLoad final : public Load {
       result.outcome = Published::Outcome::confirm_empty;
       co_return result;
     }
-    if (slice_.day_window()) rows.erase(std::remove_if(rows.begin(), rows.end(), in_window), rows.end());
+    if (slice_.day_window())
+      rows.erase(std::remove_if(rows.begin(), rows.end(), in_window), rows.end());
+    else
+      merge_by_key(rows);
     rows.insert(rows.end(), staged_.begin(), staged_.end());
     if (publication.done_to) progress.done_to = publication.done_to;
     ++progress.version;
@@ -61,6 +65,23 @@ class MemoryLoad final : public Load {
   }
 
  private:
+  std::vector<std::string> key_of(const MemorySink::Row& row) const {
+    std::vector<std::string> key;
+    for (const auto& name : table_.key) {
+      const auto part = row.find(name);
+      key.push_back(part == row.end() ? "" : part->second);
+    }
+    return key;
+  }
+
+  // Takes out the rows that the staged ones replace.
+  void merge_by_key(std::vector<MemorySink::Row>& rows) const {
+    std::set<std::vector<std::string>> keys;
+    for (const auto& row : staged_) keys.insert(key_of(row));
+    const auto replaced = [&](const MemorySink::Row& row) { return keys.count(key_of(row)) > 0; };
+    rows.erase(std::remove_if(rows.begin(), rows.end(), replaced), rows.end());
+  }
+
   bool covers(const MemorySink::Row& row) const {
     const auto* window = slice_.day_window();
     if (!window) return false;

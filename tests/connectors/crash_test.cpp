@@ -1,0 +1,211 @@
+// A crash before and after every request and every publish of a first and of a later run. Restarted, sluice ends with
+// exactly the tables of a run that was never disturbed.
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "connectors/registry.hpp"
+#include "daemon/yaml.hpp"
+#include "sandbox/sandbox.hpp"
+#include "scheduler/run.hpp"
+#include "tests/support/direct_client.hpp"
+#include "tests/support/memory_sink.hpp"
+#include "tests/support/world.hpp"
+
+using namespace sluice;
+using namespace std::chrono_literals;
+using test::MemorySink;
+
+namespace {
+
+// Thrown where the process dies. Nothing in sluice catches it.
+struct Crash {};
+
+// Counts the places where a process may die, and dies at one of them.
+class Fuse {
+ public:
+  void burn() {
+    if (++steps_ == last_) throw Crash();
+  }
+  void set(int step) {
+    steps_ = 0;
+    last_ = step;
+  }
+  int steps() const { return steps_; }
+
+ private:
+  int steps_ = 0;
+  int last_ = 0;
+};
+
+class CrashingClient final : public HttpClient {
+ public:
+  CrashingClient(HttpClient& inner, Fuse& fuse) : inner_(inner), fuse_(fuse) {}
+  task<HttpResponse> send(HttpRequest request) override {
+    fuse_.burn();
+    auto response = co_await inner_.send(std::move(request));
+    fuse_.burn();
+    co_return response;
+  }
+  task<void> stream(HttpRequest request, BodyReader& reader) override {
+    fuse_.burn();
+    co_await inner_.stream(std::move(request), reader);
+    fuse_.burn();
+  }
+
+ private:
+  HttpClient& inner_;
+  Fuse& fuse_;
+};
+
+class CrashingLoad final : public Load {
+ public:
+  CrashingLoad(std::unique_ptr<Load> inner, Fuse& fuse) : inner_(std::move(inner)), fuse_(fuse) {}
+  task<void> stage(Batch& batch) override { return inner_->stage(batch); }
+  void without_columns(const std::vector<std::string>& names) override { inner_->without_columns(names); }
+  task<Published> publish(const Publication& publication) override {
+    fuse_.burn();
+    auto published = co_await inner_->publish(publication);
+    fuse_.burn();
+    co_return published;
+  }
+
+ private:
+  std::unique_ptr<Load> inner_;
+  Fuse& fuse_;
+};
+
+class CrashingSink final : public Sink {
+ public:
+  CrashingSink(MemorySink& inner, Fuse& fuse) : inner_(inner), fuse_(fuse) {}
+  task<std::vector<std::string>> plan(const Table& table) override { return inner_.plan(table); }
+  task<std::map<std::string, std::string>> prepare(const Table& table) override { return inner_.prepare(table); }
+  task<Progress> progress(const LaneId& lane) override { return inner_.progress(lane); }
+  task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& p) override { return inner_.lanes(p); }
+  task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
+                                   Instant read_started) override {
+    auto load = co_await inner_.open(table, lane, slice, run, read_started);
+    std::unique_ptr<Load> crashing = std::make_unique<CrashingLoad>(std::move(load), fuse_);
+    co_return crashing;
+  }
+  task<std::int64_t> count_quarantined(const std::string& p, const std::string& s) override {
+    return inner_.count_quarantined(p, s);
+  }
+  task<std::vector<QuarantinedRow>> quarantined(const std::string& p, const std::string& s, std::size_t n) override {
+    return inner_.quarantined(p, s, n);
+  }
+  task<std::vector<Finding>> check() override { return inner_.check(); }
+  task<void> close() override { return inner_.close(); }
+
+ private:
+  MemorySink& inner_;
+  Fuse& fuse_;
+};
+
+// One machine: a source, a sink that outlives crashes, and as many processes as it takes.
+class Machine {
+ public:
+  explicit Machine(const std::string& stream) : stream_(stream) {
+    sandbox::Options options;
+    options.accounts = 2;
+    options.ads = 4;
+    options.report_delay = 3s;
+    sandbox_.emplace(options, world_.clock());
+    sandbox_->set_now(world_.clock().now());
+  }
+
+  // A process's life: true when it ended its run, false when it crashed.
+  bool live(int crash_at) {
+    fuse_.set(crash_at);
+    test::DirectClient direct(*sandbox_, world_.clock());
+    CrashingClient client(direct, fuse_);
+    CrashingSink crashing(sink, fuse_);
+    NoEvents events;
+    Rng rng(1);
+    const auto& kind = connector_kinds()[0];
+    ConnectorContext context{"facebook", world_.executor(), world_.clock(), events, rng, &client};
+    Faults faults;
+    const auto settings =
+        parse_settings("access_token: {env: SLUICE_TEST_TOKEN}", "test.yaml", kind.source_options, faults);
+    const auto connector = kind.make(settings, context);
+    SharedSource source(*connector, world_.executor());
+    SharedSink shared(crashing, world_.executor(), 2);
+    Semaphore memory(world_.executor(), 1 << 20);
+    RunMemory remembered;
+    RunContext run_context{world_.executor(), source, shared, memory, world_.clock(), events, rng, remembered};
+    const auto pipeline = make_pipeline(*connector, kind);
+    RunRecord record;
+    record.id = "run";
+    record.pipeline = "p";
+    try {
+      const auto ended = world_.run(run_pipeline(pipeline, record, RunOptions(), run_context));
+      INFO(ended.message);
+      CHECK(ended.outcome == Outcome::succeeded);
+      return true;
+    } catch (const Crash&) {
+      CHECK(sink.open_loads == 0);
+      return false;
+    }
+  }
+
+  int steps() const { return fuse_.steps(); }
+
+  // The table without regard to the order in which slices came.
+  std::multiset<MemorySink::Row> table() {
+    std::multiset<MemorySink::Row> rows;
+    for (const auto& row : sink.rows[stream_]) rows.insert(row);
+    return rows;
+  }
+
+  std::map<LaneId, std::optional<std::string>> done_to() const {
+    std::map<LaneId, std::optional<std::string>> reached;
+    for (const auto& [lane, progress] : sink.progresses) reached[lane] = progress.done_to;
+    return reached;
+  }
+
+  MemorySink sink;
+
+ private:
+  Pipeline make_pipeline(const Connector& connector, const ConnectorKind& kind) {
+    Faults faults;
+    const auto options = parse_settings("{}", "test.yaml", kind.stream_options, faults);
+    StreamPlan plan;
+    plan.name = stream_;
+    plan.spec = connector.configure(stream_, options, faults);
+    plan.start = day_of(world_.clock().now(), utc()) - 1;
+    plan.lookback = 24h;
+    plan.table.name = stream_;
+    plan.transform = Transform::make(plan.spec, {}, plan.table, faults);
+    REQUIRE(faults.empty());
+    Pipeline pipeline;
+    pipeline.name = "p";
+    pipeline.streams.push_back(plan);
+    return pipeline;
+  }
+
+  std::string stream_;
+  test::World world_;
+  std::optional<sandbox::Sandbox> sandbox_;
+  Fuse fuse_;
+};
+
+}  // namespace
+
+TEST_CASE("a crash before and after every request and publish of any stream loses and doubles nothing") {
+  setenv("SLUICE_TEST_TOKEN", "sandbox-token", 1);
+  const auto* stream = GENERATE("accounts", "campaigns", "adsets", "ads", "creatives", "insights");
+  CAPTURE(stream);
+  Machine calm(stream);
+  REQUIRE(calm.live(0));
+  const auto expected = calm.table();
+  REQUIRE_FALSE(expected.empty());
+  const int steps = calm.steps();
+  REQUIRE(steps > 3);
+  for (int step = 1; step <= steps; ++step) {
+    CAPTURE(step);
+    Machine machine(stream);
+    CHECK_FALSE(machine.live(step));
+    CHECK(machine.live(0));
+    CHECK(machine.table() == expected);
+    if (std::string_view(stream) == "insights") CHECK(machine.done_to() == calm.done_to());
+  }
+}
