@@ -13,15 +13,15 @@
 #include "core/secret.hpp"
 #include "core/time.hpp"
 
-// What may stand in sluice.yaml is declared in tables of `Option`. The parser, the JSON Schema, docs/configuration.md and
-// the error messages all come from the same tables, so that none of them can lie.
+// What may stand in sluice.yaml is declared in tables of `Option`. The parser, the JSON Schema, docs/configuration.md
+// and the error messages all come from the same tables, so that none of them can lie.
 
 namespace sluice {
 
 // What kind of value an option takes.
 enum class Value {
   text,
-  secret,      // text that is never printed; only as a reference: {env: NAME}, {file: PATH}, {credential: NAME}
+  secret,  // text that is never printed; only as a reference: {env: NAME}, {file: PATH}, {credential: NAME}
   integer,
   boolean,
   duration,    // "30s"
@@ -44,10 +44,10 @@ enum class Value {
 struct Option {
   std::string_view name;
   Value value;
-  std::string_view help;             // one sentence, for docs, schema and errors
-  std::string_view fallback = {};    // the default as it would be written; empty: none
+  std::string_view help;           // one sentence, for docs, schema and errors
+  std::string_view fallback = {};  // the default as it would be written; empty: none
   bool required = false;
-  std::span<const Option> children = {};
+  std::span<const Option> children = {};  // none for a table or named: it depends on something else; checked there
   std::span<const std::string_view> choices = {};
 };
 
@@ -95,24 +95,24 @@ struct DurationRange {
   Duration least{}, most{};
 };
 
-// A mapping of the file that has been checked against its table: every key is known and of its declared type. Values are
-// copied out by name; asking for a name that the table does not declare, or for another type, is a programming error
-// (std::logic_error). An option that was not given has its fallback; one without fallback is absent: an error for a
-// scalar, an empty one for lists and maps, and for a table the table of its options' fallbacks.
+// A mapping of the file that has been checked against its table: every key is known and of its declared type. Values
+// are copied out by name; asking for a name that the table does not declare, or for another type, is a programming
+// error (std::logic_error). An option that was not given has its fallback; one without fallback is absent: an error for
+// a scalar, an empty one for lists and maps, and for a table the table of its options' fallbacks.
 class Settings {
  public:
   Settings() = default;
 
   // It was given or has a fallback; for a table: it was given.
   bool has(std::string_view name) const;
-  std::string text(std::string_view name) const;         // resolves references: throws Error(give_up)
-  TextRef reference(std::string_view name) const;        // of a text or secret, unresolved
-  Secret secret(std::string_view name) const;            // resolves: throws Error(give_up)
+  std::string text(std::string_view name) const;   // resolves references: throws Error(give_up)
+  TextRef reference(std::string_view name) const;  // of a text or secret, unresolved
+  Secret secret(std::string_view name) const;      // resolves: throws Error(give_up)
   std::int64_t integer(std::string_view name) const;
   bool flag(std::string_view name) const;
   Duration duration(std::string_view name) const;
-  std::int64_t size(std::string_view name) const;        // bytes
-  double fraction(std::string_view name) const;          // "75%" → 0.75
+  std::int64_t size(std::string_view name) const;  // bytes
+  double fraction(std::string_view name) const;    // "75%" → 0.75
   Rate rate(std::string_view name) const;
   DurationRange range(std::string_view name) const;
   Day day(std::string_view name) const;
@@ -149,12 +149,12 @@ struct Settings::Node {
   Value value = Value::text;
   Where where;
   bool from_fallback = false;
-  TextRef reference;                                                   // text, secret
-  std::string text;                                                    // scalars, as written
-  std::vector<std::shared_ptr<const Node>> items;                      // lists
+  TextRef reference;                                                         // text, secret
+  std::string text;                                                          // scalars, as written
+  std::vector<std::shared_ptr<const Node>> items;                            // lists
   std::vector<std::pair<std::string, std::shared_ptr<const Node>>> members;  // mappings, in the file's order
-  std::span<const Option> options;                                     // of a table: what it may hold
-  std::shared_ptr<const std::vector<Option>> owned_options;            // what `options` views, where no static table does
+  std::span<const Option> options;                                           // of a table: what it may hold
+  std::shared_ptr<const std::vector<Option>> owned_options;  // what `options` views, where no static table does
 };
 
 // What a value of this kind looks like: "a duration like 30s or 5m".

@@ -40,11 +40,13 @@ struct YamlNode::Member {
 // text that is not UTF-8, more than 1 MiB, nesting beyond 32 levels.
 YamlNode parse_yaml(std::string_view yaml, const std::string& file, Faults& faults);
 
-// Checks a mapping against a table and gives it typed. Every fault is found, not only the first: unknown keys (with the
-// nearest known name), wrong types, missing required keys, secrets in plain text.
-Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults);
+// Checks the mapping `name` against a table and gives it typed. Every fault is found, not only the first: unknown keys
+// (with the nearest known name), wrong types, missing required keys, secrets in plain text.
+Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults,
+                        std::string_view name = "sluice.yaml");
 // The same with a table that was put together at run time; the settings keep it alive.
-Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults);
+Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults,
+                        std::string_view name = "sluice.yaml");
 
 // Both in one. The result is usable only when `faults` stayed empty.
 Settings parse_settings(std::string_view yaml, const std::string& file, std::span<const Option> table, Faults& faults);

@@ -158,7 +158,7 @@ class Checker {
       case Value::text_map:
         return text_map(yaml, name);
       case Value::table:
-        return table(yaml, option.children, name);
+        return option.children.empty() ? elsewhere(yaml, name) : table(yaml, option.children, name);
       case Value::tables:
         return tables(yaml, option, name);
       case Value::named:
@@ -166,6 +166,11 @@ class Checker {
       default:
         return scalar(yaml, option, name);
     }
+  }
+
+  std::shared_ptr<Node> elsewhere(const YamlNode& yaml, std::string_view name) {
+    if (yaml.kind != Kind::map && yaml.kind != Kind::null) wrong(yaml, name, Value::table);
+    return make(Value::table, yaml.where);
   }
 
   std::shared_ptr<Node> scalar(const YamlNode& yaml, const Option& option, std::string_view name) {
@@ -307,6 +312,7 @@ class Checker {
       wrong(yaml, name, Value::named);
       return nullptr;
     }
+    if (option.children.empty()) return node;
     for (const auto& member : yaml.members)
       node->members.emplace_back(member.name, table(member.value, option.children, member.name));
     return node;
@@ -315,17 +321,15 @@ class Checker {
   Faults& faults_;
 };
 
-constexpr std::string_view whole = "sluice.yaml";
-
 }  // namespace
 
-Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults) {
-  return Settings(Checker(faults).table(yaml, table, whole));
+Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults, std::string_view name) {
+  return Settings(Checker(faults).table(yaml, table, name));
 }
 
-Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults) {
+Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults, std::string_view name) {
   const auto owned = std::make_shared<const std::vector<Option>>(std::move(table));
-  auto node = Checker(faults).table(yaml, *owned, whole);
+  auto node = Checker(faults).table(yaml, *owned, name);
   node->owned_options = owned;
   return Settings(std::move(node));
 }

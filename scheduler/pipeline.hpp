@@ -39,6 +39,7 @@ struct Pipeline {
   Duration timeout = std::chrono::hours(1);  // without a published slice
   RunRetry retry;
   std::vector<StreamPlan> streams;
+  Settings settings;  // as written, with the defaults, without the streams
 };
 
 }  // namespace sluice
