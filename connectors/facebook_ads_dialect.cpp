@@ -8,6 +8,7 @@
 #include <span>
 
 #include "connectors/facebook_ads_usage.hpp"
+#include "core/json_text.hpp"
 
 namespace sluice {
 namespace {
@@ -227,6 +228,14 @@ std::string beginning(const std::string& body) {
   return "\"" + text + (body.size() > 80 ? "…\"" : "\"");
 }
 
+// A byte that is not UTF-8 does not make an answer useless.
+json parse_tolerant(const std::string& body) {
+  auto answer = json::parse(body, nullptr, false);
+  std::int64_t repaired = 0;
+  if (answer.is_discarded()) answer = json::parse(repair_utf8(body, repaired), nullptr, false);
+  return answer;
+}
+
 // The path behind host and version.
 std::string_view node_of(std::string_view url) {
   url = url.substr(0, url.find_first_of("?#"));
@@ -322,7 +331,7 @@ Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& r
   // A page of rows is parsed once, by the row mapper; an error object is small or stands at the page's beginning.
   const bool page = good_status && json_like && body.size() > small_body && body.compare(first, 8, "{\"error\"") != 0;
   if (!page) {
-    const auto answer = json_like ? json::parse(body, nullptr, false) : json(json::value_t::discarded);
+    const auto answer = json_like ? parse_tolerant(body) : json(json::value_t::discarded);
     if (answer.is_object() && answer.contains("error")) {
       const auto& error = answer["error"];
       verdict =

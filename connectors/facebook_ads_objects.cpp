@@ -55,6 +55,12 @@ Level level_of(const StreamSpec& stream) {
   return stream.from == "adsets" ? Level::adset : Level::ad;
 }
 
+// Where rows say what there is to read, one that is left out would be missed silently.
+void refuse_rejects(const Batch& batch, const std::string& node) {
+  if (batch.rejects.empty()) return;
+  throw Error(Remedy::retry, fmt::format("{}: a row cannot be read: {}", node, batch.rejects.front().reason));
+}
+
 // What the row mapper reads as one row, as a page.
 std::string page_of(std::string object) {
   return "{\"data\":[" + std::move(object) + "]}";
@@ -85,8 +91,10 @@ task<std::vector<Partition>> Accounts::fetch_all() {
   Headers parameters{{"fields", partition_fields}};
   Caller caller("", Priority::scheduled);
   EdgeWalk walk(api_, mapper, "me/adaccounts", std::move(parameters), std::move(caller));
-  for (auto page = co_await walk.next(); page; page = co_await walk.next())
+  for (auto page = co_await walk.next(); page; page = co_await walk.next()) {
+    refuse_rejects(page->batch, "me/adaccounts");
     for (std::size_t row = 0; row < page->batch.rows(); ++row) all.push_back(partition_of(page->batch, row));
+  }
   co_return all;
 }
 
@@ -232,9 +240,11 @@ task<std::vector<std::string>> list_ids(GraphApi& api, Level level, Level above,
   const auto node = fmt::format("act_{}/{}", caller.account, edge);
   EdgeWalk walk(api, mapper, node, std::move(parameters), std::move(caller));
   std::vector<std::string> ids;
-  for (auto page = co_await walk.next(); page; page = co_await walk.next())
+  for (auto page = co_await walk.next(); page; page = co_await walk.next()) {
+    refuse_rejects(page->batch, node);
     for (std::size_t row = 0; row < page->batch.rows(); ++row)
       ids.emplace_back(page->batch.text(page->batch.row(row)[0]));
+  }
   co_return ids;
 }
 

@@ -70,6 +70,20 @@ TEST_CASE("objects come with exact ids, budgets and instants") {
   CHECK(out.rows[0].at("updated_time") == "2024-03-12T22:02:47Z");
 }
 
+TEST_CASE("a byte that is not UTF-8 costs one character, on a small page too") {
+  Facebook fb;
+  fb.http.expect("GET /v26.0/act_1/campaigns")
+      .reply(200, rows({"{\"id\":\"1\",\"account_id\":\"1\",\"name\":\"a\xFFz\"}"}));
+  CHECK(fb.read(fb.stream("campaigns"), since(nullptr)).column("name") == std::vector<std::string>{"a\uFFFDz"});
+}
+
+TEST_CASE("an account whose row cannot be read is not left out silently") {
+  Facebook fb("page_size: 1");
+  const auto spec = fb.stream("ads");
+  fb.http.expect("GET /v26.0/me/adaccounts").reply(200, rows({account_1, R"({"name":"no number"})"}));
+  CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(spec)), Catch::Contains("account_id"));
+}
+
 TEST_CASE("the horizon stays behind the start of the read") {
   Facebook fb;
   const auto spec = fb.stream("ads");
