@@ -4,7 +4,6 @@
 
 #include "core/error.hpp"
 #include "daemon/http_target.hpp"
-#include "daemon/version.hpp"
 
 namespace sluice {
 namespace {
@@ -158,7 +157,7 @@ task<ServerReply> ApiRoutes::read(const ServerRequest& request) {
     if (what == "sources") co_return reply_json(control_.sources());
     if (what == "sinks") co_return reply_json(control_.sinks());
     if (what == "limits") co_return reply_json(control_.limits());
-    if (what == "version") co_return reply_json(Json{{"version", version}, {"commit", commit}});
+    if (what == "version") co_return reply_json(control_.version());
     if (what == "reload") co_return not_allowed("POST");
     if (what == "events") {
       ServerReply reply(200, "text/event-stream", {});

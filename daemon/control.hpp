@@ -51,6 +51,8 @@ class Control {
   virtual Json sources() = 0;
   virtual Json sinks() = 0;
   virtual Json limits() = 0;
+  // Version, commit, and the file that is in force.
+  virtual Json version() = 0;
 
   // Each says in one sentence what was done.
   virtual task<std::string> trigger(std::string pipeline) = 0;

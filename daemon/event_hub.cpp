@@ -121,7 +121,6 @@ EventHub::EventHub(asio::any_io_executor executor, const Clock& clock, Metrics& 
 void EventHub::emit(const Event& event) {
   const auto now = clock_.now();
   metrics_.on(event);
-  log_.on(event, now);
   for (auto at = listeners_.begin(); at != listeners_.end();) {
     if (const auto listener = at->lock()) {
       (*listener)(event);
@@ -130,6 +129,7 @@ void EventHub::emit(const Event& event) {
       at = listeners_.erase(at);
     }
   }
+  log_.on(event, now);  // after a progress bar has made room
   if (too_soon(event)) return;
   auto live = live_event(event, now, log_);
   if (live.name.empty()) return;

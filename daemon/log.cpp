@@ -81,6 +81,7 @@ struct Log::Describe {
   Log& log;
 
   std::optional<Line> operator()(const RunEnded& e) const {
+    if (!log.options_.runs) return {};
     Line line;
     line.level = e.outcome == Outcome::failed    ? Level::error
                  : e.outcome == Outcome::partial ? Level::warning

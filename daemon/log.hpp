@@ -17,6 +17,7 @@ struct LogOptions {
   Level level = Level::info;
   LogFormat format = LogFormat::text;
   int fd = 2;
+  bool runs = true;  // false: somebody else says how runs end
 };
 
 // The log on stderr: silent while all is well, one line per run and per incident. The same incident again within a

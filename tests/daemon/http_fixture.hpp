@@ -39,6 +39,7 @@ struct FakeControl final : Control {
   Json sources() override { return Json::array(); }
   Json sinks() override { return Json::array(); }
   Json limits() override { return Json::object(); }
+  Json version() override { return Json{{"version", "1"}}; }
   task<std::string> trigger(std::string pipeline) override { co_return did("trigger " + pipeline); }
   task<std::string> pause(std::string pipeline, bool paused) override {
     co_return did((paused ? "pause " : "resume ") + pipeline);

@@ -1,0 +1,231 @@
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "daemon/app_serve.hpp"
+#include "daemon/status_json.hpp"
+#include "daemon/version.hpp"
+
+// The half of the daemon that answers operators.
+
+namespace sluice {
+namespace {
+
+constexpr int most_backfills = 16;
+
+std::string backfill_name(const BackfillRequest& request) {
+  if (!request.name.empty()) return request.name;
+  return fmt::format("backfill-{}-{}", format_day(request.from), format_day(request.to));
+}
+
+}  // namespace
+
+task<Health> Daemon::health() {
+  Health health;
+  const auto add = [&](const char* name, std::string result) {
+    if (result != "ok") health.ready = false;
+    health.checks.emplace_back(name, std::move(result));
+  };
+  add("configuration", "ok");
+  add("draining", draining_ ? "stopping: nothing new is started" : "ok");
+  std::string state = "ok";
+  try {
+    co_await app_.state.probe();
+  } catch (const Error& e) {
+    state = e.what();
+  }
+  add("state", std::move(state));
+  co_return health;
+}
+
+Duration Daemon::loop_age() const {
+  return app_.clock.uptime() - last_turn_;
+}
+
+const Pipeline& Daemon::known(const std::string& name) const {
+  if (const auto* pipeline = app_.configuration->pipeline(name)) return *pipeline;
+  throw Refusal(404, fmt::format("there is no pipeline {}", name));
+}
+
+task<Json> Daemon::pipelines() {
+  std::map<std::string, PipelineStatus> statuses;
+  for (auto& status : scheduler_.status()) statuses[status.name] = status;
+  auto all = Json::array();
+  for (const auto& pipeline : app_.configuration->pipelines) {
+    auto json = pipeline_json(pipeline, statuses[pipeline.name]);
+    auto& backfills = json["backfills"] = Json::array();
+    for (const auto& [run, name] : backfill_runs_)
+      if (name == pipeline.name) backfills.push_back(run);
+    if (held_elsewhere_.contains(pipeline.name)) json["held_elsewhere"] = true;
+    all.push_back(std::move(json));
+  }
+  co_return all;
+}
+
+task<Json> Daemon::pipeline(std::string name) {
+  known(name);
+  const auto all = co_await pipelines();
+  for (const auto& json : all)
+    if (json["name"] == name) co_return json;
+  throw Refusal(404, fmt::format("there is no pipeline {}", name));
+}
+
+task<Json> Daemon::runs(std::string pipeline, std::size_t limit) {
+  if (!pipeline.empty()) known(pipeline);
+  auto all = Json::array();
+  for (const auto& run : co_await app_.state.runs(pipeline, limit)) all.push_back(run_json(run));
+  co_return all;
+}
+
+task<Json> Daemon::run(std::string id) {
+  const auto run = co_await app_.state.run(id);
+  if (!run) throw Refusal(404, fmt::format("there is no run {}", id));
+  co_return run_json(*run);
+}
+
+Json Daemon::sources() {
+  auto all = Json::array();
+  for (const auto& source : app_.configuration->sources)
+    all.push_back(Json{{"name", source.name}, {"type", source.kind->type}});
+  return all;
+}
+
+Json Daemon::sinks() {
+  auto all = Json::array();
+  for (const auto& sink : app_.configuration->sinks) {
+    Json json{{"name", sink.name}, {"type", sink.kind->type}};
+    const auto up = sink_up_.find(sink.name);
+    json["up"] = up == sink_up_.end() ? Json(nullptr) : Json(up->second);
+    all.push_back(std::move(json));
+  }
+  return all;
+}
+
+Json Daemon::limits() {
+  Json json{{"concurrent_runs", app_.configuration->concurrent_runs},
+            {"running", scheduler_.running()},
+            {"memory", app_.configuration->memory}};
+  auto& buckets = json["buckets"] = Json::array();
+  for (const auto& [key, bucket] : buckets_) {
+    Json entry{{"source", bucket.source}, {"bucket", bucket.bucket}, {"tokens", bucket.tokens}};
+    entry["upstream_utilization"] = bucket.upstream_utilization ? Json(*bucket.upstream_utilization) : Json(nullptr);
+    buckets.push_back(std::move(entry));
+  }
+  return json;
+}
+
+Json Daemon::version() {
+  std::error_code ignored;
+  const auto file = std::filesystem::weakly_canonical(app_.configuration->file, ignored);
+  return Json{{"version", sluice::version},
+              {"commit", commit},
+              {"configuration", ignored ? app_.configuration->file : file.string()}};
+}
+
+task<std::string> Daemon::trigger(std::string pipeline) {
+  known(pipeline);
+  if (held_elsewhere_.contains(pipeline)) throw Refusal(409, pipeline + " is held by another process");
+  std::string said;
+  try {
+    const auto run = scheduler_.trigger(pipeline);
+    said = run ? fmt::format("{}: run {} begins", pipeline, *run) : pipeline + ": runs when the present run has ended";
+  } catch (const Error& e) {
+    throw Refusal(409, e.what());
+  }
+  co_return said;
+}
+
+task<std::string> Daemon::pause(std::string pipeline, bool paused) {
+  known(pipeline);
+  if (held_elsewhere_.contains(pipeline)) throw Refusal(409, pipeline + " is held by another process");
+  if (paused)
+    co_await scheduler_.pause(pipeline);
+  else
+    co_await scheduler_.resume(pipeline);
+  show_schedule();
+  co_return pipeline + (paused ? ": paused; a run that goes on is not stopped" : ": resumed");
+}
+
+task<std::string> Daemon::cancel(std::string pipeline) {
+  known(pipeline);
+  try {
+    scheduler_.cancel(pipeline);
+  } catch (const Error& e) {
+    throw Refusal(409, e.what());
+  }
+  co_return pipeline + ": cancelled; what was published stays";
+}
+
+task<std::string> Daemon::backfill(std::string name, BackfillRequest request) {
+  const auto& pipeline = known(name);
+  if (draining_) throw Refusal(409, "the daemon is stopping");
+  if (backfill_runs_.size() >= most_backfills)
+    throw Refusal(409, fmt::format("{} backfills go on already", most_backfills));
+  const auto lane = backfill_name(request);
+  RunOptions options;
+  options.backfill.emplace(lane, request.from, request.to);
+  options.parallel = request.parallel;
+  if (!request.stream.empty()) {
+    const auto has = [&](const StreamPlan& s) { return s.name == request.stream; };
+    if (std::none_of(pipeline.streams.begin(), pipeline.streams.end(), has))
+      throw Refusal(422, fmt::format("{} has no stream {}", name, request.stream));
+    options.streams.push_back(request.stream);
+  }
+  std::string holder;
+  const auto dir = lock_folder(state_path(*app_.configuration));
+  auto lock = try_lock_pipeline(dir, name + "." + lane, "sluice serve", holder);
+  if (!lock) throw Refusal(409, fmt::format("the backfill {} goes on already: {}", lane, holder));
+  auto record = new_run(app_.clock, name, "backfill");
+  const auto id = record.id;
+  backfills_.spawn(run_backfill(std::move(record), std::move(options), std::move(*lock)));
+  co_return fmt::format("{}: backfill {} begins as run {}", name, lane, id);
+}
+
+task<void> Daemon::run_backfill(RunRecord record, RunOptions options, PipelineLock lock) {
+  const auto id = record.id;
+  backfill_runs_[id] = record.pipeline;
+  std::string failure;
+  bool cancelled = false;
+  try {
+    co_await recorded_run(app_, std::move(record), std::move(options));
+  } catch (const boost::system::system_error& e) {
+    cancelled = e.code() == asio::error::operation_aborted;
+    if (!cancelled) failure = e.code().message();
+  } catch (const std::exception& e) {
+    failure = e.what();
+  }
+  backfill_runs_.erase(id);
+  lock.release();
+  if (!failure.empty()) app_.hub.emit(Notice{Level::error, {}, {}, fmt::format("backfill {}: {}", id, failure)});
+}
+
+task<std::string> Daemon::reload() {
+  Faults faults;
+  auto loaded = load_configuration(app_.configuration->file, built_in_kinds(), faults);
+  app_.metrics.configuration_loaded(loaded.has_value(), app_.clock.now());
+  if (!loaded) throw Refusal(422, "the old configuration stays in force:\n" + faults_text(faults));
+  const auto before = app_.configuration;
+  const auto fresh = std::make_shared<const Configuration>(std::move(*loaded));
+  app_.configuration = fresh;
+  app_.engine.configure(fresh);
+  auto pipelines = locked_pipelines();
+  std::string problem;
+  try {
+    co_await scheduler_.replace_pipelines(std::move(pipelines));
+  } catch (const Error& e) {
+    problem = e.what();
+  }
+  if (!problem.empty()) {
+    app_.configuration = before;
+    app_.engine.configure(before);
+    app_.metrics.configuration_loaded(false, app_.clock.now());
+    throw Refusal(503, "the old configuration stays in force: " + problem);
+  }
+  app_.metrics.configure(inventory_of(*fresh));
+  show_schedule();
+  auto said = fmt::format("configuration reloaded: {} pipelines", fresh->pipelines.size());
+  if (!fresh->server.settings.same_as(before->server.settings))
+    said += "; changes of server take effect at the next start";
+  co_return said;
+}
+
+}  // namespace sluice

@@ -1,0 +1,101 @@
+#include "daemon/app_engine.hpp"
+
+namespace sluice {
+namespace {
+
+// SQLite has one writer, yet slices may be staged while another is published.
+constexpr std::int64_t sink_connections_by_default = 4;
+
+// What is secret in the settings is known to the log from the moment it is used.
+void hide(const Settings::Node& node, Log& log) {
+  if (!node.reference.literal() || node.value == Value::secret) log.hide(node.reference.resolve());
+  for (const auto& item : node.items) hide(*item, log);
+  for (const auto& [name, member] : node.members) hide(*member, log);
+}
+
+std::int64_t connections_of(const SinkSettings& sink) {
+  const auto& options = sink.kind->options;
+  const bool has =
+      std::any_of(options.begin(), options.end(), [](const Option& o) { return o.name == "max_connections"; });
+  return has ? std::max<std::int64_t>(sink.settings.integer("max_connections"), 1) : sink_connections_by_default;
+}
+
+std::mt19937_64 seeded() {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device()};
+  return std::mt19937_64(seed);
+}
+
+}  // namespace
+
+struct Engine::Source {
+  std::unique_ptr<Connector> connector;
+  SharedSource shared;
+  Source(std::unique_ptr<Connector> c, asio::any_io_executor executor)
+      : connector(std::move(c)), shared(*connector, std::move(executor)) {}
+};
+
+struct Engine::Target {
+  std::unique_ptr<Sink> sink;
+  SharedSink shared;
+  Target(std::unique_ptr<Sink> s, asio::any_io_executor executor, std::int64_t connections)
+      : sink(std::move(s)), shared(*sink, std::move(executor), connections) {}
+};
+
+Engine::Engine(asio::any_io_executor executor, Clock& clock, Events& events, Log& log, std::int64_t memory)
+    : executor_(executor), clock_(clock), events_(events), log_(log), rng_(seeded()), memory_(executor, memory) {}
+
+Engine::~Engine() = default;
+
+void Engine::configure(std::shared_ptr<const Configuration> configuration) {
+  const auto before = std::exchange(configuration_, std::move(configuration));
+  if (!before) return;
+  std::erase_if(sources_, [&](const auto& entry) { return !same_source(*before, *configuration_, entry.first); });
+  std::erase_if(targets_, [&](const auto& entry) { return !same_sink(*before, *configuration_, entry.first); });
+}
+
+std::shared_ptr<Engine::Source> Engine::source(const std::string& name) {
+  if (const auto at = sources_.find(name); at != sources_.end()) return at->second;
+  const auto* settings = configuration_->source(name);
+  if (!settings) throw Error(Remedy::give_up, fmt::format("there is no source {} in {}", name, configuration_->file));
+  if (settings->settings.node()) hide(*settings->settings.node(), log_);
+  const ConnectorContext context{name, executor_, clock_, events_, rng_};
+  auto made = std::make_shared<Source>(settings->kind->make(settings->settings, context), executor_);
+  return sources_.emplace(name, std::move(made)).first->second;
+}
+
+std::shared_ptr<Engine::Target> Engine::target(const std::string& name) {
+  if (const auto at = targets_.find(name); at != targets_.end()) return at->second;
+  const auto* settings = configuration_->sink(name);
+  if (!settings) throw Error(Remedy::give_up, fmt::format("there is no sink {} in {}", name, configuration_->file));
+  if (settings->settings.node()) hide(*settings->settings.node(), log_);
+  const SinkContext context{name, executor_, clock_, events_};
+  auto sink = settings->kind->make(settings->settings, context);
+  auto made = std::make_shared<Target>(std::move(sink), executor_, connections_of(*settings));
+  return targets_.emplace(name, std::move(made)).first->second;
+}
+
+Connector& Engine::connector(const std::string& name) {
+  return *source(name)->connector;
+}
+
+Sink& Engine::sink(const std::string& name) {
+  return *target(name)->sink;
+}
+
+task<RunEnded> Engine::run(RunRecord record, RunOptions options) {
+  const auto configuration = configuration_;  // a reload must not take the pipeline away from under the run
+  const auto* pipeline = configuration->pipeline(record.pipeline);
+  if (!pipeline)
+    throw Error(Remedy::give_up, fmt::format("there is no pipeline {} in {}", record.pipeline, configuration->file));
+  const auto from = source(pipeline->source);
+  const auto to = target(pipeline->sink);
+  RunContext context{executor_, from->shared, to->shared, memory_, clock_, events_, rng_, remembered_};
+  co_return co_await run_pipeline(*pipeline, record, options, context);
+}
+
+task<void> Engine::close() {
+  for (const auto& [name, target] : targets_) co_await target->sink->close();
+}
+
+}  // namespace sluice

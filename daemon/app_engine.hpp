@@ -1,0 +1,50 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+
+#include "daemon/configuration.hpp"
+#include "daemon/log.hpp"
+#include "scheduler/run.hpp"
+
+namespace sluice {
+
+// The sources and sinks of a configuration, made when they are first used, so that a missing secret fails what needs it
+// and nothing else; and the runs of its pipelines.
+class Engine {
+ public:
+  Engine(asio::any_io_executor executor, Clock& clock, Events& events, Log& log, std::int64_t memory);
+  ~Engine();
+
+  // What is unchanged goes on as it is; runs keep what they began with.
+  void configure(std::shared_ptr<const Configuration> configuration);
+  const Configuration& configuration() const { return *configuration_; }
+
+  // These throw Error(give_up) when a reference does not resolve.
+  Connector& connector(const std::string& source);
+  Sink& sink(const std::string& name);
+
+  // One run of a pipeline of the configuration.
+  task<RunEnded> run(RunRecord record, RunOptions options);
+  // Closes the sinks' connections.
+  task<void> close();
+
+ private:
+  struct Source;
+  struct Target;
+  std::shared_ptr<Source> source(const std::string& name);
+  std::shared_ptr<Target> target(const std::string& name);
+
+  asio::any_io_executor executor_;
+  Clock& clock_;
+  Events& events_;
+  Log& log_;
+  Rng rng_;
+  Semaphore memory_;
+  RunMemory remembered_;
+  std::shared_ptr<const Configuration> configuration_;
+  std::map<std::string, std::shared_ptr<Source>> sources_;
+  std::map<std::string, std::shared_ptr<Target>> targets_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,183 @@
+#include "daemon/app_serve.hpp"
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+
+#include "daemon/api_routes.hpp"
+#include "daemon/notify.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration turn_every = 1s;
+constexpr Duration lock_again_every = 10s;
+constexpr Duration history_kept = 90 * 24h;
+
+}  // namespace
+
+Daemon::Daemon(App& app)
+    : app_(app),
+      scheduler_(app.executor, app.clock, app.hub, app.state, app.rng, app.configuration->concurrent_runs,
+                 [this](RunRequest request) { return run_scheduled(std::move(request)); }),
+      backfills_(app.executor),
+      last_turn_(app.clock.uptime()),
+      told_(app.executor) {
+  listener_ = app.hub.listen([this](const Event& event) { note(event); });
+}
+
+Daemon::~Daemon() = default;
+
+task<void> Daemon::start() {
+  auto options = server_options(*app_.configuration);
+  for (const auto& token : options.tokens) app_.log.hide(token.token);
+  co_await app_.state.probe();
+  auto pipelines = locked_pipelines();
+  for (const auto& pipeline : pipelines) {
+    const auto remembered = co_await app_.state.pipeline(pipeline.name);
+    app_.metrics.restore(pipeline.name, remembered);
+  }
+  co_await scheduler_.replace_pipelines(std::move(pipelines));
+  routes_ = std::make_unique<ApiRoutes>(*this, app_.hub, app_.metrics, app_.log, app_.clock,
+                                        app_.configuration->server.protect_metrics);
+  server_ = std::make_unique<HttpServer>(app_.executor, app_.clock, std::move(options), *routes_);
+  server_->listen();
+  show_schedule();
+}
+
+unsigned short Daemon::port() const {
+  return server_->port();
+}
+
+task<void> Daemon::serve() {
+  notify_ready(fmt::format("{} pipelines", app_.configuration->pipelines.size()));
+  TaskGroup group(app_.executor);
+  group.spawn(server_->serve());
+  group.spawn(scheduler_.run());
+  group.spawn(tend());
+  group.spawn(take_freed_pipelines());
+  group.spawn(reload_on_signal());
+  group.spawn(drain_when_told(group));
+  std::exception_ptr failure;
+  try {
+    co_await group.join();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  backfills_.cancel();
+  co_await backfills_.join();
+  locks_.clear();
+  if (failure) std::rethrow_exception(failure);
+}
+
+void Daemon::stop() {
+  draining_ = true;
+  notify_stopping();
+  told_.notify_all();
+}
+
+task<void> Daemon::drain_when_told(TaskGroup& group) {
+  while (!draining_) co_await told_.wait();
+  backfills_.cancel();  // their progress is kept: the same command takes them up again
+  co_await scheduler_.drain(app_.configuration->server.drain_timeout);
+  group.cancel();
+}
+
+task<RunEnded> Daemon::run_scheduled(RunRequest request) {
+  RunOptions options;
+  options.up_to = request.up_to;
+  co_return co_await app_.engine.run(std::move(request.record), std::move(options));
+}
+
+std::vector<ScheduledPipeline> Daemon::locked_pipelines() {
+  const auto dir = lock_folder(state_path(*app_.configuration));
+  std::erase_if(locks_, [&](const auto& entry) {
+    return !app_.configuration->pipeline(entry.first) && scheduler_.running() == 0;
+  });
+  std::vector<ScheduledPipeline> ours;
+  for (const auto& pipeline : app_.configuration->pipelines) {
+    std::string holder;
+    if (!locks_.contains(pipeline.name)) {
+      auto lock = try_lock_pipeline(dir, pipeline.name, "sluice serve", holder);
+      if (lock) locks_.emplace(pipeline.name, std::move(*lock));
+    }
+    if (locks_.contains(pipeline.name)) {
+      held_elsewhere_.erase(pipeline.name);
+      ours.emplace_back(pipeline);
+    } else if (held_elsewhere_.insert(pipeline.name).second) {
+      app_.hub.emit(Notice{
+          Level::warning, pipeline.name, {}, fmt::format("not scheduled while another process holds it: {}", holder)});
+    }
+  }
+  return ours;
+}
+
+task<void> Daemon::take_freed_pipelines() {
+  for (;;) {
+    co_await app_.clock.sleep_for(lock_again_every);
+    if (held_elsewhere_.empty()) continue;
+    const auto before = held_elsewhere_;
+    auto pipelines = locked_pipelines();
+    if (held_elsewhere_ == before) continue;
+    co_await scheduler_.replace_pipelines(std::move(pipelines));
+    for (const auto& name : before)
+      if (!held_elsewhere_.contains(name))
+        app_.hub.emit(Notice{Level::info, name, {}, "free again: scheduled from now on"});
+  }
+}
+
+// Once a second: how late the loop is, what folds and gauges need, the watchdog. Once a day: old history.
+task<void> Daemon::tend() {
+  const auto watchdog = watchdog_interval();
+  auto pruned = app_.clock.uptime() - 24h;
+  auto fed = app_.clock.uptime();
+  for (;;) {
+    const auto asleep = app_.clock.uptime();
+    co_await app_.clock.sleep_for(turn_every);
+    last_turn_ = app_.clock.uptime();
+    app_.metrics.loop_lag(last_turn_ - asleep - turn_every);
+    app_.log.tick(app_.clock.now());
+    show_schedule();
+    if (watchdog && last_turn_ - fed >= *watchdog / 3) {
+      notify_watchdog();
+      fed = last_turn_;
+    }
+    if (last_turn_ - pruned >= 24h) {
+      pruned = last_turn_;
+      co_await app_.state.prune(app_.clock.now() - history_kept);
+    }
+  }
+}
+
+void Daemon::show_schedule() {
+  int running = 0;
+  for (const auto& status : scheduler_.status()) {
+    app_.metrics.set_next_fire(status.name, status.next_fire);
+    app_.metrics.set_paused(status.name, status.paused);
+    running += status.running ? 1 : 0;
+  }
+  if (!draining_) notify_status(fmt::format("{} pipelines, {} running", app_.configuration->pipelines.size(), running));
+}
+
+void Daemon::note(const Event& event) {
+  if (const auto* sink = std::get_if<SinkState>(&event)) sink_up_[sink->sink] = sink->up;
+  if (const auto* bucket = std::get_if<BucketState>(&event)) buckets_[{bucket->source, bucket->bucket}] = *bucket;
+}
+
+task<void> Daemon::reload_on_signal() {
+  asio::signal_set signals(app_.executor, SIGHUP);
+  for (;;) {
+    co_await signals.async_wait(asio::use_awaitable);
+    notify_reloading();
+    try {
+      const auto said = co_await reload();
+      app_.log.write(Level::info, app_.clock.now(), said);
+    } catch (const Refusal& refusal) {
+      app_.log.write(Level::error, app_.clock.now(), refusal.what());
+    }
+    notify_ready(fmt::format("{} pipelines", app_.configuration->pipelines.size()));
+  }
+}
+
+}  // namespace sluice

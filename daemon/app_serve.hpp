@@ -1,0 +1,68 @@
+#pragma once
+#include "daemon/app.hpp"
+#include "daemon/control.hpp"
+#include "daemon/http_server.hpp"
+#include "daemon/lock.hpp"
+#include "scheduler/scheduler.hpp"
+
+namespace sluice {
+
+// `sluice serve`: scheduler, runs and HTTP server around one App, until it is told to stop.
+class Daemon final : public Control {
+ public:
+  explicit Daemon(App& app);
+  ~Daemon() override;
+
+  // Everything that must be right before it may call itself started. Throws what is wrong.
+  task<void> start();
+  unsigned short port() const;
+  // Until `stop`: then nothing new fires, running slices may finish, and it returns.
+  task<void> serve();
+  void stop();
+
+  task<Health> health() override;
+  Duration loop_age() const override;
+  task<Json> pipelines() override;
+  task<Json> pipeline(std::string name) override;
+  task<Json> runs(std::string pipeline, std::size_t limit) override;
+  task<Json> run(std::string id) override;
+  Json sources() override;
+  Json sinks() override;
+  Json limits() override;
+  Json version() override;
+  task<std::string> trigger(std::string pipeline) override;
+  task<std::string> pause(std::string pipeline, bool paused) override;
+  task<std::string> cancel(std::string pipeline) override;
+  task<std::string> backfill(std::string pipeline, BackfillRequest request) override;
+  task<std::string> reload() override;
+
+ private:
+  task<RunEnded> run_scheduled(RunRequest request);
+  task<void> run_backfill(RunRecord record, RunOptions options, PipelineLock lock);
+  const Pipeline& known(const std::string& pipeline) const;
+  // The pipelines whose lock we hold, or get now. What others hold is tried again later.
+  std::vector<ScheduledPipeline> locked_pipelines();
+  task<void> take_freed_pipelines();
+  task<void> tend();
+  task<void> reload_on_signal();
+  task<void> drain_when_told(TaskGroup& group);
+  void note(const Event& event);
+  void show_schedule();
+
+  App& app_;
+  Scheduler scheduler_;
+  std::unique_ptr<Handler> routes_;
+  std::unique_ptr<HttpServer> server_;
+  std::map<std::string, PipelineLock> locks_;
+  std::set<std::string> held_elsewhere_;
+  std::map<std::string, bool> sink_up_;
+  std::map<std::pair<std::string, std::string>, BucketState> buckets_;
+  EventHub::Listener listener_;
+  TaskGroup backfills_;
+  std::map<std::string, std::string> backfill_runs_;  // run → pipeline, of those that go on
+  Duration last_turn_;
+  Signal told_;
+  bool draining_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,319 @@
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "daemon/cell_print.hpp"
+#include "daemon/commands.hpp"
+#include "daemon/control.hpp"
+#include "daemon/phrases.hpp"
+
+// Commands that look and load nothing: check, discover, preview, quarantine.
+
+namespace sluice {
+namespace {
+
+LogOptions quiet_log(const Arguments& arguments) {
+  return {std::max(arguments.log_level, Level::warning), arguments.log_format};
+}
+
+std::string_view word(Finding::Level level) {
+  switch (level) {
+    case Finding::Level::ok:
+      return "ok";
+    case Finding::Level::warning:
+      return "warning";
+    case Finding::Level::error:
+      return "error";
+  }
+  return {};
+}
+
+// What check has found so far, for people and for machines.
+class Findings {
+ public:
+  void add(const std::string& where, const Finding& finding) {
+    if (finding.level == Finding::Level::error) bad_ = true;
+    table_.add({where, std::string(word(finding.level)), finding.message});
+    json_.push_back(Json{{"where", where}, {"level", word(finding.level)}, {"message", finding.message}});
+  }
+  void add(const std::string& where, const std::vector<Finding>& findings) {
+    for (const auto& finding : findings) add(where, finding);
+  }
+  bool bad() const { return bad_; }
+  void print(bool json) const { print_out(json ? json_.dump(2) + "\n" : table_.print(Terminal::of(STDOUT_FILENO))); }
+
+ private:
+  TablePrinter table_{{"WHERE", "RESULT", "FINDING"}};
+  Json json_ = Json::array();
+  bool bad_ = false;
+};
+
+task<void> checked(task<std::vector<Finding>> check, std::string where, Findings& findings) {
+  try {
+    const auto found = co_await std::move(check);
+    findings.add(where, found);
+  } catch (const Error& e) {
+    findings.add(where, Finding(Finding::Level::error, e.what()));
+  }
+}
+
+task<int> connect(App& app, Findings& findings) {
+  for (const auto& source : app.configuration->sources) {
+    try {
+      auto check = app.engine.connector(source.name).check();
+      co_await checked(std::move(check), "source " + source.name, findings);
+    } catch (const Error& e) {
+      findings.add("source " + source.name, Finding(Finding::Level::error, e.what()));
+    }
+  }
+  for (const auto& sink : app.configuration->sinks) {
+    try {
+      auto check = app.engine.sink(sink.name).check();
+      co_await checked(std::move(check), "sink " + sink.name, findings);
+    } catch (const Error& e) {
+      findings.add("sink " + sink.name, Finding(Finding::Level::error, e.what()));
+    }
+  }
+  co_await app.engine.close();
+  co_return findings.bad() ? exit_code::failed : exit_code::done;
+}
+
+Json column_json(const Column& column) {
+  Json json{{"name", column.name}, {"type", to_string(column.type)}};
+  if (!column.comment.empty()) json["comment"] = column.comment;
+  return json;
+}
+
+std::string_view cursor_word(Cursor cursor) {
+  switch (cursor) {
+    case Cursor::none:
+      return "whole";
+    case Cursor::date:
+      return "days";
+    case Cursor::value:
+      return "changes";
+  }
+  return {};
+}
+
+task<int> discover(App& app, const Arguments& arguments) {
+  const auto streams = app.engine.connector(arguments.source).catalogue();
+  if (arguments.json) {
+    auto all = Json::array();
+    for (const auto& stream : streams) {
+      Json json{{"name", stream.name},
+                {"reads", cursor_word(stream.cursor)},
+                {"key", stream.key},
+                {"comment", stream.comment}};
+      for (const auto& column : stream.columns) json["columns"].push_back(column_json(column));
+      all.push_back(std::move(json));
+    }
+    print_out(all.dump(2) + "\n");
+    co_return exit_code::done;
+  }
+  const auto terminal = Terminal::of(STDOUT_FILENO);
+  for (const auto& stream : streams) {
+    print_out(fmt::format("{}  reads {}, key ({})\n", paint(stream.name, Colour::bold, terminal.colour),
+                          cursor_word(stream.cursor), fmt::join(stream.key, ", ")));
+    TablePrinter table({"COLUMN", "TYPE", "COMMENT"});
+    for (const auto& column : stream.columns) table.add({column.name, to_string(column.type), column.comment});
+    print_out(table.print(terminal) + "\n");
+  }
+  co_return exit_code::done;
+}
+
+// Takes rows until there are enough; then it ends the extraction by an exception of its own.
+class Sample final : public Output {
+ public:
+  struct Enough {};
+  Sample(const StreamPlan& stream, std::size_t limit) : stream_(stream), limit_(limit) {}
+
+  task<void> emit(Batch batch) override {
+    take(std::move(batch));
+    if (rows_.size() >= limit_) throw Enough();
+    co_return;
+  }
+  void without_columns(const std::vector<std::string>& names, const std::string& why) override {
+    print_err(fmt::format("without the columns {}: {}\n", fmt::join(names, ", "), why));
+  }
+  Priority priority() const override { return Priority::backfill; }
+
+  void take(Batch batch) {
+    stream_.transform.apply(batch);
+    for (auto& reject : batch.rejects) rejects_.push_back(std::move(reject));
+    batch.rejects.clear();
+    batch.compact();
+    for (std::size_t i = 0; i < batch.rows() && rows_.size() < limit_; ++i) {
+      auto& row = rows_.emplace_back();
+      for (const auto& column : stream_.table.columns)
+        row.push_back(print_cell(batch, batch.row(i)[column.source], column.type));
+    }
+  }
+
+  void print(bool json) const {
+    if (json) return print_out(to_json().dump(2) + "\n");
+    std::vector<std::string> names;
+    for (const auto& column : stream_.table.columns) names.push_back(column.name);
+    TablePrinter table(names);
+    for (const auto& row : rows_) {
+      std::vector<std::string> cells;
+      for (const auto& cell : row) cells.push_back(cell ? printable(*cell, 40) : "");
+      table.add(std::move(cells));
+    }
+    print_out(table.print(Terminal{}));
+    for (const auto& reject : rejects_)
+      print_out(fmt::format("quarantine: {} ({}): {}\n", printable(reject.reason, 300), reject.rule,
+                            printable(reject.raw, 500)));
+    print_out(fmt::format("{} rows, {} for quarantine; nothing was loaded\n", rows_.size(), rejects_.size()));
+  }
+
+ private:
+  Json to_json() const {
+    auto rows = Json::array(), rejects = Json::array();
+    for (const auto& row : rows_) {
+      Json json;
+      for (std::size_t i = 0; i < row.size(); ++i)
+        json[stream_.table.columns[i].name] = row[i] ? Json(*row[i]) : Json(nullptr);
+      rows.push_back(std::move(json));
+    }
+    for (const auto& r : rejects_)
+      rejects.push_back(Json{{"reason", r.reason}, {"rule", r.rule}, {"key", r.key}, {"raw", r.raw}});
+    return Json{{"rows", rows}, {"quarantine", rejects}};
+  }
+
+  const StreamPlan& stream_;
+  std::size_t limit_;
+  std::vector<std::vector<std::optional<std::string>>> rows_;
+  std::vector<Reject> rejects_;
+};
+
+Slice sample_slice(const StreamPlan& stream, const Partition& partition, Instant now, std::string horizon) {
+  if (stream.spec.cursor == Cursor::date) {
+    const auto today = day_of(now, partition.zone);
+    return Slice::days(partition, today - 1, today);
+  }
+  if (stream.spec.cursor == Cursor::value) return Slice::values(partition, {}, std::move(horizon));
+  return Slice::whole(partition);
+}
+
+task<int> preview(App& app, const Pipeline& pipeline, const StreamPlan& stream, const Arguments& arguments) {
+  auto& connector = app.engine.connector(pipeline.source);
+  Sample sample(stream, arguments.limit);
+  if (!arguments.input.empty()) {
+    std::ifstream in(arguments.input, std::ios::binary);
+    std::stringstream reply;
+    reply << in.rdbuf();
+    sample.take(connector.parse(stream.spec, reply.str()));
+    sample.print(arguments.json);
+    co_return exit_code::done;
+  }
+  const auto partitions = co_await connector.partitions(stream.spec);
+  const auto first = std::find_if(partitions.begin(), partitions.end(), [](const Partition& p) { return p.active; });
+  if (first == partitions.end()) throw Failure(exit_code::failed, stream.name + " has no active partition");
+  std::string horizon;
+  if (stream.spec.cursor == Cursor::value) horizon = co_await connector.horizon(stream.spec, *first);
+  const auto slice = sample_slice(stream, *first, app.clock.now(), std::move(horizon));
+  try {
+    co_await connector.read(stream.spec, slice, sample);
+  } catch (const Sample::Enough&) {
+  }
+  sample.print(arguments.json);
+  co_return exit_code::done;
+}
+
+task<int> quarantine(App& app, const Pipeline& pipeline, const Arguments& arguments) {
+  auto& sink = app.engine.sink(pipeline.sink);
+  const auto rows = co_await sink.quarantined(pipeline.name, arguments.stream, arguments.limit);
+  const auto total = co_await sink.count_quarantined(pipeline.name, arguments.stream);
+  co_await app.engine.close();
+  auto all = Json::array();
+  TablePrinter table({"ID", "SLICE", "KEY", "RULE", "LAST SEEN", "REASON"});
+  const bool whole = arguments.command == Command::quarantine_show;
+  std::string text;
+  for (const auto& row : rows) {
+    if (!arguments.quarantine_id.empty() && row.id != arguments.quarantine_id) continue;
+    all.push_back(Json{{"id", row.id},
+                       {"slice", row.slice},
+                       {"key", row.key},
+                       {"reason", row.reason},
+                       {"rule", row.rule},
+                       {"run", row.run},
+                       {"first_seen", row.first_seen},
+                       {"last_seen", row.last_seen},
+                       {"raw", row.raw}});
+    table.add({row.id, row.slice, printable(row.key, 60), row.rule, row.last_seen, printable(row.reason, 200)});
+    text += fmt::format("{}  slice {}, key {}, run {}\nfirst seen {}, last seen {}\n{}: {}\n{}\n\n", row.id, row.slice,
+                        printable(row.key, 200), row.run, row.first_seen, row.last_seen, row.rule,
+                        printable(row.reason, 1000), printable(row.raw, 100'000));
+  }
+  if (!arguments.quarantine_id.empty() && all.empty())
+    throw Failure(exit_code::failed, fmt::format("{}/{} has no quarantined row {} among its newest {}", pipeline.name,
+                                                 arguments.stream, arguments.quarantine_id, arguments.limit));
+  if (arguments.json)
+    print_out(all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  else if (whole)
+    print_out(text);
+  else
+    print_out(table.print(Terminal::of(STDOUT_FILENO)));
+  if (!arguments.json && arguments.quarantine_id.empty())
+    print_out(fmt::format("{} of {} rows\n", rows.size(), grouped(total)));
+  co_return exit_code::done;
+}
+
+}  // namespace
+
+int check_command(const Arguments& arguments) {
+  const auto configuration = load_or_fail(arguments, false);
+  Findings findings;
+  for (const auto& [where, message] : configuration->warnings)
+    findings.add(to_string(where), Finding(Finding::Level::warning, message));
+  for (const auto& [where, message] : check_references(*configuration))
+    findings.add(to_string(where), Finding(Finding::Level::warning, message));
+  findings.add(
+      configuration->file,
+      Finding(Finding::Level::ok, fmt::format("{} pipelines, {} sources, {} sinks", configuration->pipelines.size(),
+                                              configuration->sources.size(), configuration->sinks.size())));
+  int code = exit_code::done;
+  if (arguments.connect) {
+    Loop loop;
+    App app(loop, configuration, quiet_log(arguments));
+    code = loop.run(connect(app, findings));
+  }
+  findings.print(arguments.json);
+  return code;
+}
+
+int discover_command(const Arguments& arguments) {
+  Loop loop;
+  const auto configuration = load_or_fail(arguments, false);
+  if (!configuration->source(arguments.source)) {
+    std::string known;
+    for (const auto& source : configuration->sources) known += (known.empty() ? "" : ", ") + source.name;
+    throw Failure(exit_code::usage, fmt::format("there is no source {} in {}; there are: {}", arguments.source,
+                                                configuration->file, known));
+  }
+  App app(loop, configuration, quiet_log(arguments));
+  return loop.run(discover(app, arguments));
+}
+
+int preview_command(const Arguments& arguments) {
+  Loop loop;
+  const auto configuration = load_or_fail(arguments, false);
+  const auto& pipeline = pipeline_or_fail(*configuration, arguments.pipelines.at(0));
+  const auto& stream = stream_or_fail(pipeline, arguments.stream);
+  App app(loop, configuration, quiet_log(arguments));
+  return loop.run(preview(app, pipeline, stream, arguments));
+}
+
+int quarantine_command(const Arguments& arguments) {
+  Loop loop;
+  const auto configuration = load_or_fail(arguments, false);
+  const auto& pipeline = pipeline_or_fail(*configuration, arguments.pipelines.at(0));
+  stream_or_fail(pipeline, arguments.stream);
+  App app(loop, configuration, quiet_log(arguments));
+  return loop.run(quarantine(app, pipeline, arguments));
+}
+
+}  // namespace sluice

@@ -1,0 +1,184 @@
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "daemon/commands.hpp"
+#include "daemon/phrases.hpp"
+#include "daemon/remote.hpp"
+#include "daemon/status_json.hpp"
+
+// Commands that ask the daemon, and where none answers read the state: status, runs; and those that tell it something.
+
+namespace sluice {
+namespace {
+
+// Where status and runs come from.
+class Observer {
+ public:
+  Observer(asio::any_io_executor executor, const Arguments& arguments) : clock_(executor), arguments_(arguments) {
+    if (arguments.server.empty()) configuration_ = load_or_fail(arguments, false);
+    remote_.emplace(executor, clock_, arguments, configuration_.get());
+    if (!configuration_) return;
+    for (const auto& name : arguments.pipelines) pipeline_or_fail(*configuration_, name);
+    const auto path = state_path(*configuration_);
+    if (std::filesystem::exists(path)) state_.emplace(path, executor, clock_, sqlite::Access::read_only);
+  }
+
+  task<Json> pipelines() {
+    if (co_await there()) {
+      auto all = co_await remote_->client().get("/api/v1/pipelines");
+      co_return chosen(std::move(all));
+    }
+    auto all = Json::array();
+    for (const auto& pipeline : configuration_->pipelines) {
+      PipelineState state;
+      std::vector<RunRecord> runs;
+      if (state_) state = co_await state_->pipeline(pipeline.name);
+      if (state_) runs = co_await state_->runs(pipeline.name, 20);
+      all.push_back(pipeline_json(pipeline, status_from_state(pipeline, state, runs)));
+    }
+    co_return chosen(std::move(all));
+  }
+
+  task<Json> runs() {
+    const std::string pipeline = arguments_.pipelines.empty() ? "" : arguments_.pipelines[0];
+    if (co_await there())
+      co_return co_await remote_->client().get(
+          fmt::format("/api/v1/runs?limit={}&pipeline={}", arguments_.limit, url_encode(pipeline)));
+    auto all = Json::array();
+    if (!state_) co_return all;
+    const auto records = co_await state_->runs(pipeline, arguments_.limit);
+    for (const auto& run : records) all.push_back(run_json(run));
+    co_return all;
+  }
+
+  task<bool> there() {
+    if (!asked_) answers_ = co_await remote_->answers();
+    asked_ = true;
+    co_return answers_;
+  }
+
+ private:
+  Json chosen(Json all) const {
+    if (arguments_.pipelines.empty()) return all;
+    auto some = Json::array();
+    for (auto& pipeline : all)
+      if (pipeline["name"] == arguments_.pipelines[0]) some.push_back(std::move(pipeline));
+    return some;
+  }
+
+  RealClock clock_;
+  const Arguments& arguments_;
+  std::shared_ptr<const Configuration> configuration_;
+  std::optional<Remote> remote_;
+  std::optional<SqliteStateStore> state_;
+  bool asked_ = false, answers_ = false;
+};
+
+std::string text(const Json& json, const char* name) {
+  const auto at = json.find(name);
+  return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+std::string state_word(const Json& pipeline) {
+  if (!pipeline.value("enabled", true)) return "disabled";
+  if (pipeline["running"].is_string()) return "running";
+  if (pipeline.value("paused", false)) return "paused";
+  return pipeline.value("waiting", false) ? "waiting" : "idle";
+}
+
+std::string status_table(const Json& pipelines) {
+  TablePrinter table({"PIPELINE", "STATE", "LAST RUN", "ENDED", "FAILURES", "NEXT FIRE", "SCHEDULE", "MESSAGE"});
+  for (const auto& p : pipelines)
+    table.add({text(p, "name"), state_word(p), text(p, "last_outcome"), text(p, "last_ended"),
+               std::to_string(p.value("consecutive_failures", 0)), text(p, "next_fire"), text(p, "schedule"),
+               text(p, "last_message")});
+  return table.print(Terminal::of(STDOUT_FILENO));
+}
+
+std::string duration_of(const Json& run) {
+  const auto started = parse_instant(text(run, "started")), ended = parse_instant(text(run, "ended"));
+  return started && ended ? short_duration(*ended - *started) : "";
+}
+
+std::string runs_table(const Json& runs) {
+  TablePrinter table(
+      {"RUN", "PIPELINE", "TRIGGER", "OUTCOME", "STARTED", "TOOK", "SLICES", "READ", "WRITTEN", "MESSAGE"});
+  for (const auto& r : runs) {
+    const auto& counts = r["counts"];
+    const auto written = counts.value("inserted", std::int64_t{0}) + counts.value("updated", std::int64_t{0});
+    const auto outcome = text(r, "outcome");
+    table.add({text(r, "id"), text(r, "pipeline"), text(r, "trigger"), outcome.empty() ? "running" : outcome,
+               text(r, "started"), duration_of(r), std::to_string(r.value("slices_published", 0)),
+               grouped(counts.value("read", std::int64_t{0})), grouped(written), text(r, "message")});
+  }
+  return table.print(Terminal::of(STDOUT_FILENO));
+}
+
+task<int> show_status(Observer& observer, bool json) {
+  const auto pipelines = co_await observer.pipelines();
+  const bool there = co_await observer.there();
+  if (json)
+    print_out(pipelines.dump(2) + "\n");
+  else
+    print_out(status_table(pipelines));
+  if (!json && !there) print_err("no daemon answers: this is what the state remembers\n");
+  co_return exit_code::done;
+}
+
+task<int> show_runs(Observer& observer, bool json) {
+  const auto runs = co_await observer.runs();
+  print_out(json ? runs.dump(2) + "\n" : runs_table(runs));
+  co_return exit_code::done;
+}
+
+std::string_view action_of(Command command) {
+  switch (command) {
+    case Command::trigger:
+      return "trigger";
+    case Command::pause:
+      return "pause";
+    case Command::resume:
+      return "resume";
+    default:
+      return "cancel";
+  }
+}
+
+task<int> tell(Remote& remote, const Arguments& arguments) {
+  const auto& pipeline = arguments.pipelines.at(0);
+  if (!co_await remote.answers())
+    throw Failure(exit_code::temporary,
+                  fmt::format("no daemon of this configuration answers at {}; is `sluice serve` running?",
+                              remote.client().url()));
+  const auto path = fmt::format("/api/v1/pipelines/{}/{}", url_encode(pipeline), action_of(arguments.command));
+  const auto answer = co_await remote.client().post(path, "");
+  print_out(arguments.json ? answer.dump(2) + "\n" : answer.value("message", "") + "\n");
+  co_return exit_code::done;
+}
+
+}  // namespace
+
+int status_command(const Arguments& arguments) {
+  Loop loop;
+  Observer observer(loop.executor(), arguments);
+  return loop.run(show_status(observer, arguments.json));
+}
+
+int runs_command(const Arguments& arguments) {
+  Loop loop;
+  Observer observer(loop.executor(), arguments);
+  return loop.run(show_runs(observer, arguments.json));
+}
+
+int tell_command(const Arguments& arguments) {
+  Loop loop;
+  std::shared_ptr<const Configuration> configuration;
+  if (arguments.server.empty()) configuration = load_or_fail(arguments, false);
+  RealClock clock(loop.executor());
+  Remote remote(loop.executor(), clock, arguments, configuration.get());
+  return loop.run(tell(remote, arguments));
+}
+
+}  // namespace sluice

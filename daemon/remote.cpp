@@ -1,0 +1,66 @@
+#include "daemon/remote.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "daemon/app.hpp"
+
+namespace sluice {
+namespace {
+
+Secret token_from_environment() {
+  const char* token = std::getenv("SLUICE_TOKEN");
+  return Secret(token ? token : "");
+}
+
+std::string url_of(const ServerSettings& server) {
+  const bool tls = server.settings.has("tls");
+  auto host = server.address;
+  if (host == "0.0.0.0") host = "127.0.0.1";
+  if (host == "::") host = "::1";
+  if (host.find(':') != std::string::npos) host = '[' + host + ']';
+  return fmt::format("http{}://{}:{}", tls ? "s" : "", host, server.port);
+}
+
+std::string absolute(const std::string& file) {
+  std::error_code ignored;
+  const auto path = std::filesystem::weakly_canonical(file, ignored);
+  return ignored ? file : path.string();
+}
+
+}  // namespace
+
+Remote::Remote(asio::any_io_executor executor, Clock& clock, const Arguments& arguments,
+               const Configuration* configuration)
+    : asked_for_(!arguments.server.empty()) {
+  HttpOptions options;
+  options.connect_timeout = std::chrono::seconds(3);
+  if (configuration) {
+    file_ = absolute(configuration->file);
+    // A daemon's own certificate is seldom signed by the system's authorities.
+    if (configuration->server.settings.has("tls"))
+      options.ca_file = configuration->server.settings.table("tls").text("certificate");
+  }
+  http_ = make_http_client(std::move(executor), clock, options);
+  client_ = std::make_unique<DaemonClient>(*http_, asked_for_ ? arguments.server : url_of(configuration->server),
+                                           token_from_environment());
+}
+
+Remote::~Remote() = default;
+
+task<bool> Remote::answers() {
+  try {
+    const auto version = co_await client_->get("/api/v1/version");
+    co_return asked_for_ || version.value("configuration", "") == file_;
+  } catch (const HttpError&) {
+    if (asked_for_) throw;
+  } catch (const Error&) {
+    if (asked_for_) throw;  // something else listens there
+  } catch (const Refusal& refusal) {
+    if (asked_for_ || refusal.status() == 401 || refusal.status() == 403) throw;
+  }
+  co_return false;
+}
+
+}  // namespace sluice
