@@ -4,7 +4,7 @@
 
 #include "sinks/publish_rules.hpp"
 
-namespace sluice::test {
+namespace sluice::conformance {
 namespace {
 
 const Instant first_read = *parse_instant("2026-03-10T06:00:00Z");
@@ -28,11 +28,11 @@ LaneId lane_of(const Slice& slice, const How& how) {
 }  // namespace
 
 std::vector<std::string> kinds_of_sinks() {
-  return {"sqlite"};
+  return {"sqlite", "postgres"};
 }
 
-std::unique_ptr<SinkUnderTest> make_sink_under_test(const std::string&) {
-  return sqlite_under_test();
+std::unique_ptr<SinkUnderTest> make_sink_under_test(const std::string& kind) {
+  return kind == "sqlite" ? sqlite_under_test() : postgres_under_test();
 }
 
 Batch batch_of(const Table& table, const std::vector<GivenRow>& rows) {
@@ -151,4 +151,4 @@ Reject unreadable_reject(const std::string& raw) {
   return Reject{"", "column ad_id: missing", "required", raw};
 }
 
-}  // namespace sluice::test
+}  // namespace sluice::conformance

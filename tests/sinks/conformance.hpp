@@ -14,7 +14,7 @@
 
 // One suite for every sink: what interface.md promises of tables holds in each database alike.
 
-namespace sluice::test {
+namespace sluice::conformance {
 
 // A sink, the loop it runs on, and a way to look into its database from outside. Fresh and empty when it is made.
 class SinkUnderTest {
@@ -45,6 +45,9 @@ class SinkUnderTest {
 std::vector<std::string> kinds_of_sinks();
 std::unique_ptr<SinkUnderTest> make_sink_under_test(const std::string& kind);
 std::unique_ptr<SinkUnderTest> sqlite_under_test();
+std::unique_ptr<SinkUnderTest> postgres_under_test();
+std::unique_ptr<Sink> sqlite_sink_at(const std::string& path, asio::any_io_executor executor, Clock& clock,
+                                     Events& events);
 
 // One value of a row: NULL, a number, a text (decimal, JSON, UUID, bytes too), a day, an instant.
 using Given =
@@ -84,7 +87,7 @@ class Conformance {
   Error error_of(const std::function<void()>& call);
 
   std::unique_ptr<SinkUnderTest> subject;
-  RecordedEvents events;
+  test::RecordedEvents events;
   std::unique_ptr<Sink> sink;
 
  private:
@@ -106,4 +109,4 @@ Day day(int of_march);
 Reject reject_of(std::initializer_list<std::string> key, const std::string& raw = "{}");
 Reject unreadable_reject(const std::string& raw = "{}");
 
-}  // namespace sluice::test
+}  // namespace sluice::conformance

@@ -3,7 +3,7 @@
 #include "tests/sinks/conformance.hpp"
 
 using namespace sluice;
-using namespace sluice::test;
+using namespace sluice::conformance;
 using namespace std::chrono_literals;
 using Ends = Published::Outcome;
 

@@ -3,7 +3,7 @@
 #include "tests/sinks/conformance.hpp"
 
 using namespace sluice;
-using namespace sluice::test;
+using namespace sluice::conformance;
 using Changes = std::map<std::string, std::string>;
 
 namespace {

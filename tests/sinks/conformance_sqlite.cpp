@@ -5,7 +5,7 @@
 #include "tests/support/folder.hpp"
 #include "tests/support/world.hpp"
 
-namespace sluice::test {
+namespace sluice::conformance {
 namespace {
 
 class SqliteUnderTest final : public SinkUnderTest {
@@ -15,11 +15,7 @@ class SqliteUnderTest final : public SinkUnderTest {
   void run(task<void> t) override { world_.run(std::move(t)); }
 
   std::unique_ptr<Sink> make(Events& events) override {
-    Faults faults;
-    const auto kind = sqlite_sink();
-    const auto settings = parse_settings("url: sqlite://" + path_, "test.yaml", kind.options, faults);
-    if (!faults.empty()) throw std::logic_error(faults[0].message);
-    return kind.make(settings, SinkContext{"warehouse", world_.executor(), world_.clock(), events});
+    return sqlite_sink_at(path_, world_.executor(), world_.clock(), events);
   }
 
   std::vector<std::string> query(const std::string& sql) override {
@@ -52,15 +48,24 @@ class SqliteUnderTest final : public SinkUnderTest {
   }
 
  private:
-  Folder folder_;
+  test::Folder folder_;
   const std::string path_ = folder_ / "warehouse.db";
-  World world_;
+  test::World world_;
 };
 
 }  // namespace
+
+std::unique_ptr<Sink> sqlite_sink_at(const std::string& path, asio::any_io_executor executor, Clock& clock,
+                                     Events& events) {
+  Faults faults;
+  const auto kind = sqlite_sink();
+  const auto settings = parse_settings("url: sqlite://" + path, "test.yaml", kind.options, faults);
+  if (!faults.empty()) throw std::logic_error(faults[0].message);
+  return kind.make(settings, SinkContext{"warehouse", std::move(executor), clock, events});
+}
 
 std::unique_ptr<SinkUnderTest> sqlite_under_test() {
   return std::make_unique<SqliteUnderTest>();
 }
 
-}  // namespace sluice::test
+}  // namespace sluice::conformance

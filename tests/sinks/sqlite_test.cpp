@@ -1,0 +1,326 @@
+#include "sinks/sqlite.hpp"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "db/sqlite.hpp"
+#include "tests/sinks/conformance.hpp"
+#include "tests/support/folder.hpp"
+#include "tests/support/world.hpp"
+
+using namespace sluice;
+using namespace sluice::conformance;
+using namespace std::chrono_literals;
+using sqlite::Database;
+using test::Folder;
+using test::World;
+
+namespace {
+
+// A sink on a file, as a process has it.
+struct Process {
+  explicit Process(const std::string& path) : sink(sqlite_sink_at(path, world.executor(), world.clock(), events)) {}
+
+  Published load(const Table& table, const Slice& slice, const std::vector<GivenRow>& rows,
+                 std::optional<std::string> done_to = {}, const std::string& run = "run1") {
+    const LaneId lane("ads", "stream", slice.partition().id, "live");
+    Publication publication;
+    publication.expected_version = world.run(sink->progress(lane)).version;
+    publication.read = static_cast<std::int64_t>(rows.size());
+    publication.done_to = std::move(done_to);
+    const auto opened = world.run(sink->open(table, lane, slice, run, world.clock().now()));
+    auto batch = batch_of(table, rows);
+    world.run(opened->stage(batch));
+    return world.run(opened->publish(publication));
+  }
+
+  World world;
+  test::RecordedEvents events;
+  std::unique_ptr<Sink> sink;
+};
+
+std::vector<GivenRow> rows_of(Day on, int count, int impressions, std::size_t name_size = 3) {
+  std::vector<GivenRow> rows;
+  for (int i = 0; i < count; ++i)
+    rows.push_back({"a", on, std::to_string(1000 + i), impressions, "0.10", std::string(name_size, 'x')});
+  return rows;
+}
+
+Slice day_slice(Day on) {
+  return Slice::days(Partition("a"), on, on + 1);
+}
+
+template <typename F>
+Error error_of(F call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    return e;
+  }
+  throw std::logic_error("no error came");
+}
+
+// Runs `body` in a process of its own; its result is the exit status.
+pid_t in_child(const std::function<int()>& body) {
+  const auto child = fork();
+  if (child != 0) return child;
+  int status = 99;
+  try {
+    status = body();
+  } catch (...) {
+    status = 98;
+  }
+  _exit(status);
+}
+
+int wait_for(pid_t child) {
+  int status = 0;
+  if (waitpid(child, &status, 0) != child) throw std::logic_error("the child is lost");
+  return status;
+}
+
+const Day first_day(2026, 1, 1);
+constexpr int rows_per_day = 40;
+
+// Day after day, each with the day before it once more, changed: for ever.
+int publish_for_ever(const std::string& path) {
+  Process process(path);
+  const LaneId lane("ads", "stream", "a", "live");
+  auto next =
+      parse_day(process.world.run(process.sink->progress(lane)).done_to.value_or(format_day(first_day))).value();
+  for (int round = 0;; ++round) {
+    process.load(insights(), day_slice(next), rows_of(next, rows_per_day, round), format_day(next + 1));
+    if (next > first_day) process.load(insights(), day_slice(next - 1), rows_of(next - 1, rows_per_day, -round));
+    next = next + 1;
+  }
+}
+
+// Numbered rows: nothing is missing up to the progress, nothing is there twice or beyond it, and the books add up.
+void check_books(const std::string& path) {
+  Database database(path);
+  CHECK(database.number("SELECT 1 FROM pragma_integrity_check WHERE integrity_check = 'ok'") == 1);
+  const auto version = database.number("SELECT version FROM _sluice_progress").value_or(0);
+  CHECK(database.number("SELECT count(*) FROM _sluice_loads") == version);
+  if (version == 0) return;
+  auto row = database.prepare("SELECT done_to FROM _sluice_progress");
+  REQUIRE(row.step());
+  const auto days = *parse_day(row.text(0)) - first_day;
+  CHECK(database.number("SELECT count(*) FROM insights") == days * rows_per_day);
+  CHECK(database.number("SELECT count(DISTINCT date_start) FROM insights") == days);
+  CHECK(database.number("SELECT count(*) FROM insights WHERE date_start >= (SELECT done_to FROM _sluice_progress)") ==
+        0);
+  CHECK(database.number("SELECT count(*) FROM (SELECT date_start FROM insights GROUP BY 1 HAVING count(*) <> " +
+                        std::to_string(rows_per_day) + ")") == 0);
+  CHECK(database.number("SELECT sum(inserted) - sum(deleted) FROM _sluice_loads") == days * rows_per_day);
+  CHECK(database.number(
+            "SELECT count(*) FROM _sluice_loads WHERE \"read\" <> inserted + updated + unchanged + duplicate + "
+            "quarantined + filtered") == 0);
+  // A window is whole, of one read: half of an update would show two.
+  CHECK(
+      database.number(
+          "SELECT count(*) FROM (SELECT date_start FROM insights GROUP BY 1 HAVING count(DISTINCT impressions) > 1)") ==
+      0);
+}
+
+}  // namespace
+
+TEST_CASE("killed at any instant, SQLite holds whole slices, progress and ledger together") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  {
+    Process process(path);
+    process.world.run(process.sink->prepare(insights()));
+  }
+  std::mt19937 random(20260302);
+  std::uniform_int_distribution<int> milliseconds(1, 120);
+  for (int kill_number = 0; kill_number < 30; ++kill_number) {
+    const auto child = in_child([&] { return publish_for_ever(path); });
+    REQUIRE(child > 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds(random)));
+    kill(child, SIGKILL);
+    CHECK(WIFSIGNALED(wait_for(child)));
+    check_books(path);
+  }
+  Database database(path);
+  CHECK(database.number("SELECT version FROM _sluice_progress").value_or(0) > 30);
+}
+
+// In a child, since the limit holds for the whole process.
+TEST_CASE("a full disk while publishing loses nothing, says what to do, and the slice goes through later") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  const auto child = in_child([&] {
+    std::signal(SIGXFSZ, SIG_IGN);
+    Process process(path);
+    process.world.run(process.sink->prepare(insights()));
+    process.load(insights(), day_slice(first_day), rows_of(first_day, 10, 1), "2026-01-02");
+    const auto rows = rows_of(first_day + 1, 2000, 2, 1000);
+    const rlimit little{1'000'000, RLIM_INFINITY}, plenty{RLIM_INFINITY, RLIM_INFINITY};
+    setrlimit(RLIMIT_FSIZE, &little);
+    const auto error = error_of([&] { process.load(insights(), day_slice(first_day + 1), rows, "2026-01-03"); });
+    setrlimit(RLIMIT_FSIZE, &plenty);
+    const std::string message = error.what();
+    if (error.remedy() != Remedy::retry) return 1;
+    if (message.find(path) == std::string::npos || message.find("free space") == std::string::npos) return 2;
+    if (process.events.of<SinkState>().back().up) return 3;
+    if (Database(path).number("SELECT count(*) FROM insights") != 10) return 4;
+    if (Database(path).number("SELECT version FROM _sluice_progress") != 1) return 5;
+    if (process.load(insights(), day_slice(first_day + 1), rows, "2026-01-03").counts.inserted != 2000) return 6;
+    return process.events.of<SinkState>().back().up ? 0 : 7;
+  });
+  REQUIRE(child > 0);
+  const auto status = wait_for(child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(Database(path).number("SELECT 1 FROM pragma_integrity_check WHERE integrity_check = 'ok'") == 1);
+}
+
+TEST_CASE("no space for the temporary file is a passing cause that names the file's folder") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  const auto child = in_child([&] {
+    std::signal(SIGXFSZ, SIG_IGN);
+    Process process(path);
+    process.world.run(process.sink->prepare(insights()));
+    const auto rows = rows_of(first_day, 20'000, 2, 1000);
+    const rlimit little{1'000'000, RLIM_INFINITY};
+    setrlimit(RLIMIT_FSIZE, &little);
+    const auto error = error_of([&] { process.load(insights(), day_slice(first_day), rows); });
+    if (error.remedy() != Remedy::retry) return 1;
+    return std::string(error.what()).find("temporary file") == std::string::npos ? 2 : 0;
+  });
+  REQUIRE(child > 0);
+  CHECK(WEXITSTATUS(wait_for(child)) == 0);
+}
+
+TEST_CASE("types are stored so that they are exact and sort") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  Table table;
+  table.name = "typed";
+  const Type types[] = {Type::int64, Type::boolean, Type::float64,   Type::decimal, Type::text, Type::json,
+                        Type::date,  Type::time,    Type::timestamp, Type::bytes,   Type::uuid};
+  for (const auto type : types)
+    table.columns.emplace_back("v" + std::to_string(table.columns.size()), type, table.columns.size());
+  table.key = {"v0"};
+  process.world.run(process.sink->prepare(table));
+  const auto instant = *parse_instant("2026-03-02T12:00:00.5Z");
+  process.load(table, Slice::whole(Partition("")),
+               {{1, true, 0.5, "1.10", "x", "[]", Day(2026, 3, 2), Duration(1s), instant, "\x01", "u"}});
+  Database database(path);
+  std::string declared, stored;
+  auto columns = database.prepare("SELECT type FROM pragma_table_info('typed') LIMIT 11");
+  while (columns.step()) declared += std::string(columns.text(0)) + ' ';
+  CHECK(declared == "INTEGER INTEGER REAL TEXT TEXT TEXT TEXT TEXT TEXT BLOB TEXT ");
+  auto row = database.prepare(
+      "SELECT typeof(v0), typeof(v1), typeof(v2), typeof(v3), typeof(v6), typeof(v8), typeof(v9), v3, v6, v7, v8 FROM "
+      "typed");
+  REQUIRE(row.step());
+  for (int i = 0; i < row.columns(); ++i) stored += std::string(row.text(i)) + ' ';
+  CHECK(stored ==
+        "integer integer real text text text blob 1.10 2026-03-02 00:00:01.000000 2026-03-02T12:00:00.500000Z ");
+}
+
+TEST_CASE("what SQLite cannot do is refused by prepare, and nothing is made") {
+  const Folder folder;
+  Process process(folder / "warehouse.db");
+  auto partitioned = insights();
+  partitioned.partition_by = PartitionBy{PartitionBy::Unit::month, "date_start"};
+  CHECK_THROWS_WITH(process.world.run(process.sink->prepare(partitioned)), Catch::Contains("SQLite has no partitions"));
+  CHECK_THROWS_WITH(process.world.run(process.sink->plan(partitioned)), Catch::Contains("load.partition_by"));
+  auto keyless = insights();
+  keyless.key.clear();
+  CHECK_THROWS_WITH(process.world.run(process.sink->prepare(keyless)), Catch::Contains("needs a key"));
+  CHECK(Database(folder / "warehouse.db").number("SELECT count(*) FROM sqlite_schema") == 0);
+}
+
+TEST_CASE("looking does not make the file") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  const LaneId lane("ads", "stream", "a", "live");
+  CHECK_FALSE(process.world.run(process.sink->plan(insights())).empty());
+  CHECK(process.world.run(process.sink->progress(lane)).version == 0);
+  CHECK(process.world.run(process.sink->count_quarantined("ads", "stream")) == 0);
+  CHECK(process.world.run(process.sink->check()).at(0).level == Finding::Level::ok);
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("a folder that is missing is named, by check and by prepare") {
+  const Folder folder;
+  Process process(folder / "nowhere/warehouse.db");
+  const auto findings = process.world.run(process.sink->check());
+  REQUIRE(findings.size() == 1);
+  CHECK(findings[0].level == Finding::Level::error);
+  CHECK_THAT(findings[0].message, Catch::Contains("nowhere"));
+  const auto error = error_of([&] { process.world.run(process.sink->prepare(insights())); });
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Catch::Contains("nowhere/warehouse.db"));
+}
+
+TEST_CASE("a view that forbids to widen a column has it refused, by name, and the table stays as it was") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  process.world.run(process.sink->prepare(insights()));
+  process.load(insights(), day_slice(first_day), rows_of(first_day, 2, 7));
+  Database(path).exec("CREATE VIEW report AS SELECT sum(impressions) AS total FROM insights");
+  auto wider = insights();
+  wider.columns[3].type = Type::text;
+  const auto changes = process.world.run(process.sink->prepare(wider));
+  CHECK(changes == std::map<std::string, std::string>{{"impressions", "refused"}});
+  CHECK_THAT(process.events.of<Notice>().at(0).message, Catch::Contains("impressions") && Catch::Contains("report"));
+  const auto done =
+      process.load(wider, day_slice(first_day + 1),
+                   {{"a", first_day + 1, "1", "many", "1", "x"}, {"a", first_day + 1, "2", "8", "1", "x"}});
+  CHECK(done.counts.quarantined == 1);
+  CHECK(done.counts.inserted == 1);
+  CHECK(Database(path).number("SELECT total FROM report") == 22);
+}
+
+TEST_CASE("a reader in the midst of its work keeps seeing the table as it was") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  const auto table = notes(LoadMode::replace);
+  process.world.run(process.sink->prepare(table));
+  const auto all = Slice::whole(Partition("a"));
+  process.load(table, all, {{"a", "old", 1}, {"a", "old", 2}});
+  Database reader(path, sqlite::Access::read_only);
+  reader.exec("BEGIN");
+  CHECK(reader.number("SELECT count(*) FROM notes") == 2);
+  process.load(table, all, {{"a", "new", 1}});
+  CHECK(reader.number("SELECT count(*) FROM notes WHERE note = 'old'") == 2);
+  reader.exec("COMMIT");
+  CHECK(reader.number("SELECT count(*) FROM notes WHERE note = 'new'") == 1);
+}
+
+TEST_CASE("a table that somebody dropped between two runs is asked to be prepared again") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  process.world.run(process.sink->prepare(insights()));
+  Database(path).exec("DROP TABLE insights");
+  const auto error = error_of([&] { process.load(insights(), day_slice(first_day), rows_of(first_day, 2, 7)); });
+  CHECK(error.remedy() == Remedy::retry);
+  CHECK_THAT(error.what(), Catch::Contains("insights"));
+}
+
+TEST_CASE("rows outside their slice fail it, since no later read would replace them") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  process.world.run(process.sink->prepare(insights()));
+  const auto error = error_of([&] { process.load(insights(), day_slice(first_day), rows_of(first_day + 1, 2, 7)); });
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Catch::Contains("2 of its rows lie outside"));
+  CHECK(Database(path).number("SELECT count(*) FROM insights") == 0);
+}
