@@ -8,6 +8,10 @@ target_compile_options(sluice_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-mayb
 target_compile_options(sluice_flags INTERFACE -fPIE)
 target_link_options(sluice_flags INTERFACE -pie)
 
+# GCC 12 raises false alarms of these in inlined standard library code at -O2 (PR105329, PR105651 and their kin).
+target_compile_options(sluice_flags INTERFACE $<$<AND:$<CXX_COMPILER_ID:GNU>,$<CONFIG:Release>>:-Wno-stringop-overread
+                       -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict>)
+
 set(hardening -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fno-delete-null-pointer-checks
     -fno-strict-overflow -ftrivial-auto-var-init=zero -fstrict-flex-arrays=3 -Wformat=2 -Wimplicit-fallthrough)
 foreach(flag IN LISTS hardening)
