@@ -232,6 +232,7 @@ int unit_at(std::string_view json, std::size_t at) {
 }  // namespace
 
 bool is_clean_text(std::string_view text) {
+  if (text.empty()) return true;
   return std::memchr(text.data(), 0, text.size()) == nullptr && simdjson::validate_utf8(text.data(), text.size());
 }
 

@@ -67,7 +67,7 @@ void put_null(ByteBuffer& out) {
 void put_bytes(ByteBuffer& out, std::string_view bytes) {
   char* at = out.room(4 + bytes.size());
   store(at, static_cast<std::int32_t>(bytes.size()));
-  std::memcpy(at + 4, bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(at + 4, bytes.data(), bytes.size());
   out.used(4 + bytes.size());
 }
 

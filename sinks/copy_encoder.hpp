@@ -31,6 +31,7 @@ class ByteBuffer {
   }
   void used(std::size_t size) { size_ += size; }
   void append(std::string_view bytes) {
+    if (bytes.empty()) return;
     std::memcpy(room(bytes.size()), bytes.data(), bytes.size());
     used(bytes.size());
   }

@@ -449,7 +449,7 @@ class PostgresLoad final : public Load {
     if (!superseded) statements = sql_.quarantine(rejects_);
     PostgresStatements::LedgerEntry entry;
     entry.counts = result_.counts;
-    entry.complete = publication.complete;
+    entry.complete = publication.complete && without_.empty();
     entry.superseded = superseded;
     entry.version = result_.version;
     entry.digest = digest_;

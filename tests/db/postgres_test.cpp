@@ -188,7 +188,7 @@ TEST_CASE("COPY takes more than the socket holds, and counts what was stored") {
 TEST_CASE("a COPY that the server refuses, at its start or in its midst, is an error and not a hang") {
   Session session;
   CHECK(failure_of([&] {
-          session.run(session.connection->begin_copy("COPY pg_temp.nothing FROM STDIN"));
+          session.run(session.connection->begin_copy("COPY pg_catalog.nothing FROM STDIN"));
         }).sqlstate() == "42P01");
   session.run(session.connection->exec("CREATE TEMP TABLE t (x int)"));
   const auto copy = [&]() -> task<void> {
