@@ -60,7 +60,7 @@ sources:
     access_token: {env: FACEBOOK_TOKEN}
     page_size: 5000
     rate_limit: {rate: 100000/s, burst: 100000, target: 100%}
-    report: {poll: 0s}
+    report: {poll: 0s..0s}
 sinks:
   warehouse: {type: postgres, url: "postgresql://bench@/postgres?host=$work"}
 pipelines:

@@ -236,6 +236,7 @@ class Lane {
     publication.filtered = out.filtered;
     publication.complete = out.complete;
     publication.believe_empty = believe_empty;
+    publication.compare_all = job_.compare_all;
     version_uncertain_ = true;
     const auto published = co_await load.publish(publication);
     version_uncertain_ = false;

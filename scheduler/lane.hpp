@@ -47,6 +47,7 @@ struct LaneJob {
   std::vector<PlannedSlice> slices;
   std::int64_t version = 0;  // of the lane's progress, as read
   Priority priority = Priority::scheduled;
+  bool compare_all = false;  // a full refresh: believe nothing that an earlier read left behind
   std::string run;
   int parallel = 1;
   std::function<void()> published;  // called after each published slice: the run is alive

@@ -150,6 +150,7 @@ class Run {
     job.slices = plan_slices(*stream.plan(), partition, progress, target);
     job.version = progress.version;
     job.priority = options_.backfill ? Priority::backfill : Priority::scheduled;
+    job.compare_all = options_.full_refresh;
     job.run = record_.id;
     job.parallel = options_.parallel > 0 ? options_.parallel : context_.source.connector.parallel_slices();
     job.published = [this] { last_sign_ = context_.clock.uptime(); };

@@ -231,6 +231,18 @@ TEST_CASE("a cancelled run ends as cancelled, leaves nothing behind, and the nex
   CHECK(f.sink.rows["days"].size() == 6);
 }
 
+TEST_CASE("a full refresh reads from the start again and has every row compared") {
+  Fixture f;
+  f.run();
+  CHECK(f.sink.compared_all == std::vector<bool>{false, false, false});
+  f.connector.reads.clear();
+  f.options.full_refresh = true;
+  CHECK(f.run().slices_published == 3);
+  CHECK(f.connector.reads.size() == 3);
+  CHECK(f.sink.compared_all == std::vector<bool>{false, false, false, true, true, true});
+  CHECK(f.progress().done_to == "2026-03-03");
+}
+
 TEST_CASE("a new field is added to the table and the slice is read again with it") {
   Fixture f;
   f.pipeline.streams[0].spec.new_fields = NewFields::add;

@@ -55,6 +55,7 @@ class MemoryLoad final : public Load {
     ++progress.version;
     sink_.published.push_back(slice_.id());
     sink_.complete.push_back(publication.complete);
+    sink_.compared_all.push_back(publication.compare_all);
     if (std::exchange(sink_.lose_next_commit_reply, false)) throw Error(Remedy::retry, "the reply to COMMIT was lost");
     result.version = progress.version;
     result.counts.read = publication.read;

@@ -34,6 +34,7 @@ class MemorySink final : public Sink {
   bool lose_next_commit_reply = false;                         // published, and yet an error
   std::vector<std::string> without;                            // columns left out, as told
   std::vector<bool> complete;
+  std::vector<bool> compared_all;
   int open_loads = 0;
 };
 
