@@ -16,10 +16,33 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+std::string insert_sql(const std::string& t, const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& column : table.columns) names.push_back(column.name);
+  const auto order = table.key.empty() ? " ORDER BY s.rowid" : "";
+  return fmt::format("INSERT INTO {} AS t ({}, {}, {}, {}) SELECT {}, ?1, ?2, ?3 FROM {} AS s WHERE true{}", t,
+                     quoted_list(names), sluice::quoted(run_column), sluice::quoted(slice_column),
+                     sluice::quoted(loaded_at_column), quoted_list(names, "s."), Stage::name, order);
+}
+
+std::vector<std::string> names_of(const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& column : table.columns) names.push_back(column.name);
+  for (const auto own : {run_column, slice_column, loaded_at_column}) names.emplace_back(own);
+  return names;
+}
+
+std::string insert_values_sql(const std::string& t, const Table& table) {
+  const auto names = names_of(table);
+  std::string values = "?1";
+  for (std::size_t i = 2; i <= names.size(); ++i) values += fmt::format(", ?{}", i);
+  return fmt::format("INSERT INTO {} ({}) VALUES ({})", t, quoted_list(names), values);
+}
+
 // One publication; `t` is the table, `s` the stage in all its SQL.
 class Publisher {
  public:
-  Publisher(Database& database, const Target& target, const Stage& stage, const Publication& publication,
+  Publisher(Database& database, const Target& target, Stage& stage, const Publication& publication,
             const std::vector<std::string>& without, Instant now)
       : database_(database),
         target_(target),
@@ -29,7 +52,7 @@ class Publisher {
         publication_(publication),
         without_(without),
         now_(stored_instant(now)),
-        t_(fmt::format("main.{}", sluice::quoted(target.table.name))) {}
+        t_(table_of(target)) {}
 
   Published run();
 
@@ -37,9 +60,12 @@ class Publisher {
   void check_before();
   void move_progress();
   bool superseded();
-  bool region_in_key() const;
-  std::string region() const;
-  bool region_has_rows();
+  bool insert_held();
+  std::int64_t delete_region();
+  template <typename... Parts>
+  std::int64_t count(fmt::format_string<const Parts&...> sql, const Parts&... parts) {
+    return database_.number(fmt::format(sql, parts...)).value_or(0);
+  }
   void check_region();
   void load();
   void insert_all();
@@ -56,7 +82,7 @@ class Publisher {
   const Target& target_;
   const Table& table_;
   const Scope scope_;
-  const Stage& stage_;
+  Stage& stage_;
   const Publication& publication_;
   const std::vector<std::string>& without_;
   const std::string now_;
@@ -65,7 +91,6 @@ class Publisher {
 };
 
 Published Publisher::run() {
-  check_before();
   Transaction transaction(database_);
   move_progress();
   if (superseded()) {
@@ -74,23 +99,53 @@ Published Publisher::run() {
     commit(transaction);
     return result_;
   }
-  if (publication_.read == 0 && !publication_.believe_empty && region_has_rows()) {
+  if (publication_.read == 0 && !publication_.believe_empty && region_has_rows(database_, target_)) {
     Published again;
     again.outcome = Published::Outcome::confirm_empty;
     again.version = publication_.expected_version;
     return again;
   }
+  const bool inserted = insert_held();
+  check_before();
   auto& counts = result_.counts;
   counts.read = publication_.read;
   counts.filtered = publication_.filtered;
   counts.duplicate = stage_.duplicates();
   counts.quarantined = static_cast<std::int64_t>(stage_.rejects().size());
-  load();
+  if (!inserted) load();
   check_balance(table_, target_.slice, counts);
   replace_quarantine();
   write_ledger(false);
   commit(transaction);
   return result_;
+}
+
+// The common case of first loads and backfills: rows that are in memory and meet nothing. Where it turns out not to be
+// that, they go the long way.
+bool Publisher::insert_held() {
+  if (!stage_.holding()) return false;
+  database_.exec("SAVEPOINT held");
+  std::optional<std::int64_t> inserted;
+  if (nothing_in_the_way(database_, target_)) {
+    if (table_.key.empty()) result_.counts.deleted = delete_region();
+    auto insert = database_.prepare(insert_values_sql(t_, table_));
+    const auto own = static_cast<int>(table_.columns.size());
+    insert.bind(own + 1, target_.run);
+    insert.bind(own + 2, target_.slice.id());
+    insert.bind(own + 3, now_);
+    inserted = stage_.insert_held(insert);
+    const bool bounded = scope_ == Scope::window || scope_ == Scope::partition;
+    if (inserted && bounded && count("SELECT count(*) FROM {} WHERE {}", t_, region_of(target_)) != *inserted)
+      inserted.reset();
+  }
+  if (!inserted) database_.exec("ROLLBACK TO held");
+  database_.exec("RELEASE held");
+  result_.counts.inserted = inserted.value_or(0);
+  if (!inserted) {
+    result_.counts.deleted = 0;
+    stage_.spill();
+  }
+  return inserted.has_value();
 }
 
 void Publisher::check_before() {
@@ -130,61 +185,27 @@ bool Publisher::superseded() {
   return verdict == Overtaken::wholly;
 }
 
-// Then no row of another region can stand in the way of this one's.
-bool Publisher::region_in_key() const {
-  if (scope_ == Scope::slice) return false;
-  const bool partition = table_.partition_column.empty() || contains(table_.key, table_.partition_column);
-  return partition && (scope_ == Scope::partition || contains(table_.key, table_.cursor_column));
-}
-
-// The rows that the slice stands for, as a condition on their columns.
-std::string Publisher::region() const {
-  if (scope_ == Scope::none) return "false";
-  if (scope_ == Scope::slice) return fmt::format("{} = {}", sluice::quoted(slice_column), literal(target_.slice.id()));
-  std::vector<std::string> parts;
-  const auto& partition = target_.slice.partition();
-  if (!table_.partition_column.empty())
-    parts.push_back(fmt::format("{} = {}", sluice::quoted(table_.partition_column), literal(partition.id)));
-  if (const auto* window = target_.slice.day_window(); window && scope_ == Scope::window) {
-    const auto* day = table_.find(table_.cursor_column);
-    if (!day) throw std::logic_error("a table of date windows without its day");
-    const auto bound = [&](Day at) {
-      return literal(day->type.type == Type::timestamp ? stored_instant(start_of(at, partition.zone)) : format_day(at));
-    };
-    parts.push_back(
-        fmt::format("{0} >= {1} AND {0} < {2}", sluice::quoted(day->name), bound(window->from), bound(window->to)));
-  }
-  return parts.empty() ? "true" : fmt::format("{}", fmt::join(parts, " AND "));
-}
-
-bool Publisher::region_has_rows() {
-  return database_.number(fmt::format("SELECT 1 FROM {} WHERE {} LIMIT 1", t_, region())).has_value();
-}
-
 // A row outside its slice would be neither replaced nor deleted by the slices that come after it.
 void Publisher::check_region() {
   if (scope_ != Scope::window && scope_ != Scope::partition) return;
-  const auto outside =
-      database_.number(fmt::format("SELECT count(*) FROM {} WHERE ({}) IS NOT true", Stage::name, region()));
-  if (outside.value_or(0) == 0) return;
-  throw Error(Remedy::give_up,
-              fmt::format("table {}, slice {}: {} of its rows lie outside it (not {}); nothing was loaded. "
-                          "Please report this",
-                          table_.name, target_.slice.id(), *outside, region()));
+  const auto outside = count("SELECT count(*) FROM {} WHERE ({}) IS NOT true", Stage::name, region_of(target_));
+  if (outside == 0) return;
+  throw Error(
+      Remedy::give_up,
+      fmt::format("table {}, slice {}: {} of its rows lie outside it (not {}); nothing was loaded. Please report this",
+                  table_.name, target_.slice.id(), outside, region_of(target_)));
 }
 
 void Publisher::load() {
   check_region();
-  if (table_.key.empty()) {
-    result_.counts.deleted = database_.run(fmt::format("DELETE FROM {} WHERE {}", t_, region()));
-    return insert_all();
-  }
-  const bool nothing_there = scope_ != Scope::none && region_in_key()
-                                 ? !region_has_rows()
-                                 : !database_.number(fmt::format("SELECT 1 FROM {} LIMIT 1", t_));
-  if (nothing_there) return insert_all();
+  if (table_.key.empty()) result_.counts.deleted = delete_region();
+  if (nothing_in_the_way(database_, target_)) return insert_all();
   if (scope_ != Scope::none) delete_missing();
   merge();
+}
+
+std::int64_t Publisher::delete_region() {
+  return database_.run(fmt::format("DELETE FROM {} WHERE {}", t_, region_of(target_)));
 }
 
 std::string Publisher::same_key() const {
@@ -193,17 +214,6 @@ std::string Publisher::same_key() const {
     sql += fmt::format("{0}s.{1} = t.{1}", sql.empty() ? "" : " AND ", sluice::quoted(name));
   return sql;
 }
-
-namespace {
-std::string insert_sql(const std::string& t, const Table& table) {
-  std::vector<std::string> names;
-  for (const auto& column : table.columns) names.push_back(column.name);
-  const auto order = table.key.empty() ? " ORDER BY s.rowid" : "";
-  return fmt::format("INSERT INTO {} AS t ({}, {}, {}, {}) SELECT {}, ?1, ?2, ?3 FROM {} AS s WHERE true{}", t,
-                     quoted_list(names), sluice::quoted(run_column), sluice::quoted(slice_column),
-                     sluice::quoted(loaded_at_column), quoted_list(names, "s."), Stage::name, order);
-}
-}  // namespace
 
 void Publisher::insert_all() {
   result_.counts.inserted = database_.run(insert_sql(t_, table_), target_.run, target_.slice.id(), now_);
@@ -246,8 +256,8 @@ void Publisher::delete_missing() {
   const auto& rejects = stage_.rejects();
   const auto unreadable = [&](const Reject& reject) { return readable_key(reject, table_.key.size()).empty(); };
   if (std::any_of(rejects.begin(), rejects.end(), unreadable)) return;
-  auto sql = fmt::format("DELETE FROM {} AS t WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS s WHERE {})", t_, region(),
-                         Stage::name, same_key());
+  auto sql = fmt::format("DELETE FROM {} AS t WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS s WHERE {})", t_,
+                         region_of(target_), Stage::name, same_key());
   if (!rejects.empty()) {
     note_rejected_keys();
     std::string same;
@@ -343,7 +353,7 @@ bool Publisher::was_committed() {
 
 }  // namespace
 
-Published publish(Database& database, const Target& target, const Stage& stage, const Publication& publication,
+Published publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
                   const std::vector<std::string>& without, Instant now) {
   return Publisher(database, target, stage, publication, without, now).run();
 }

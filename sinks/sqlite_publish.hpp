@@ -8,7 +8,7 @@ namespace sluice::sqlite {
 
 // Rows, rejected rows, ledger and progress in one transaction: all of it, or nothing. `without`: columns that the slice
 // does not have.
-Published publish(Database& database, const Target& target, const Stage& stage, const Publication& publication,
+Published publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
                   const std::vector<std::string>& without, Instant now);
 
 }  // namespace sluice::sqlite

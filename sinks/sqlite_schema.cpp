@@ -185,7 +185,14 @@ std::optional<ExistingTable> read_table(Database& database, const std::string& n
 std::vector<std::string> plan_bookkeeping(Database& database) {
   std::vector<std::string> statements;
   for (const auto& table : bookkeeping_tables()) {
-    if (read_table(database, std::string(table.name))) continue;
+    if (const auto existing = read_table(database, std::string(table.name))) {
+      // Columns that an earlier sluice did not have.
+      for (const auto& field : table.columns)
+        if (!existing->find(field.name))
+          statements.push_back(fmt::format("ALTER TABLE {} ADD COLUMN {} {}", sluice::quoted(table.name),
+                                           sluice::quoted(field.name), native_type(field.type)));
+      continue;
+    }
     auto sql = fmt::format("CREATE TABLE {} (-- {}", sluice::quoted(table.name), table.comment);
     for (const auto& field : table.columns)
       sql += fmt::format("\n  {} {}{},", sluice::quoted(field.name), native_type(field.type),

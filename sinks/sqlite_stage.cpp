@@ -11,6 +11,8 @@
 namespace sluice::sqlite {
 namespace {
 
+constexpr std::size_t most_held = 8u << 20;
+
 std::vector<StoredColumn> columns_of(Database& database, const Table& table) {
   const auto existing = read_table(database, table.name);
   if (!existing)
@@ -49,29 +51,41 @@ std::string comparable(const TableColumn& column, std::string_view prefix) {
 }
 
 Stage::Stage(Database& database, const Target& target)
-    : database_(database), target_(target), columns_(columns_of(database, target.table)) {
+    : database_(database),
+      target_(target),
+      columns_(columns_of(database, target.table)),
+      holding_(nothing_in_the_way(database, target)) {
   const auto& table = target.table;
-  for (const auto& name : table.key) key_.emplace_back(table.find(name)->source, table.find(name)->type.type);
+  for (const auto& name : table.key) {
+    const auto& column = *table.find(name);
+    key_.emplace_back(column.source, column.type.type);
+    // 0 and -0 are one key in two texts.
+    if (column.type.type == Type::float64) holding_ = false;
+  }
+  if (!holding_) prepare_table();
+}
 
+void Stage::prepare_table() {
+  const auto& table = target_.table;
   std::string sql = fmt::format("CREATE TABLE {} (", name);
   for (const auto& column : columns_) sql += fmt::format("{} {}, ", sluice::quoted(column.name()), column.native());
   if (table.key.empty())
     sql.replace(sql.size() - 2, 2, ")");
   else
     sql += fmt::format("PRIMARY KEY ({})) WITHOUT ROWID", quoted_list(table.key));
-  database.exec(fmt::format("DROP TABLE IF EXISTS {}", name));
-  database.exec(sql);
+  database_.exec(fmt::format("DROP TABLE IF EXISTS {}", name));
+  database_.exec(sql);
 
   const auto values = parameters(columns_.size());
   const auto* conflict = table.key.empty() ? "" : " ON CONFLICT DO NOTHING";
-  insert_.emplace(database.prepare(fmt::format("INSERT INTO {} VALUES ({}){}", name, values, conflict), true));
+  insert_.emplace(database_.prepare(fmt::format("INSERT INTO {} VALUES ({}){}", name, values, conflict), true));
   if (table.key.empty()) return;
 
   std::string equalities;
   for (std::size_t i = 0; i < columns_.size(); ++i)
     equalities += fmt::format("{}{} IS ?{}", i == 0 ? "" : ", ", sluice::quoted(columns_[i].name()), i + 1);
   compare_.emplace(
-      database.prepare(fmt::format("SELECT {} FROM {} WHERE {}", equalities, name, key_condition(table)), true));
+      database_.prepare(fmt::format("SELECT {} FROM {} WHERE {}", equalities, name, key_condition(table)), true));
   std::string newer;
   if (const auto* column = newness(table)) {
     const auto at = static_cast<std::size_t>(column - table.columns.data());
@@ -82,34 +96,84 @@ Stage::Stage(Database& database, const Target& target)
   }
   std::vector<std::string> names;
   for (const auto& column : columns_) names.push_back(column.name());
-  replace_.emplace(database.prepare(fmt::format("UPDATE {} SET ({}) = ({}) WHERE {}{}", name, quoted_list(names),
-                                                values, key_condition(table), newer),
-                                    true));
+  replace_.emplace(database_.prepare(fmt::format("UPDATE {} SET ({}) = ({}) WHERE {}{}", name, quoted_list(names),
+                                                 values, key_condition(table), newer),
+                                     true));
 }
 
 void Stage::add(Batch& batch) {
+  std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
+  batch.rejects.clear();
+  if (holding_ && held_bytes_ + batch.bytes() <= most_held) {
+    held_bytes_ += batch.bytes();
+    held_.push_back(batch);
+    return;
+  }
+  if (holding_) spill();
+  add_to_table(batch);
+}
+
+void Stage::spill() {
+  holding_ = false;
+  prepare_table();
+  for (const auto& batch : std::exchange(held_, {})) add_to_table(batch);
+}
+
+void Stage::add_to_table(const Batch& batch) {
   // Only the temporary file is written: the database itself is not locked.
-  database_.exec("BEGIN");
+  const bool own_transaction = !database_.in_transaction();
   try {
-    for (std::size_t row = 0; row < batch.rows(); ++row) add_row(batch, row, batch);
-    database_.exec("COMMIT");
+    if (own_transaction) database_.exec("BEGIN");
+    for (std::size_t row = 0; row < batch.rows(); ++row) add_row(batch, row);
+    if (own_transaction) database_.exec("COMMIT");
   } catch (const Failure& e) {
     throw Failure(e.remedy(),
                   fmt::format("{} (while staging {} in a temporary file; its folder is $SQLITE_TMPDIR, $TMPDIR "
                               "or /var/tmp)",
                               e.what(), target_.slice.id()));
   }
-  std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
-  batch.rejects.clear();
 }
 
-void Stage::add_row(const Batch& batch, std::size_t row, Batch& rejecting) {
+std::vector<Stage::HeldRow> Stage::held_rows() {
+  std::vector<StoredColumn*> key;
+  for (const auto& name : target_.table.key)
+    key.push_back(&*std::find_if(columns_.begin(), columns_.end(), [&](auto& c) { return c.name() == name; }));
+  std::vector<HeldRow> rows;
+  for (const auto& batch : held_) {
+    for (std::size_t i = 0; i < batch.rows(); ++i) {
+      auto& row = rows.emplace_back(HeldRow{{}, &batch, i});
+      for (auto* column : key) {
+        row.key += column->text(batch, batch.row(i)[column->source()]);
+        row.key += '\0';  // less than all that a stored text may hold
+      }
+    }
+  }
+  if (!key.empty()) std::sort(rows.begin(), rows.end(), [](auto& a, auto& b) { return a.key < b.key; });
+  return rows;
+}
+
+std::optional<std::int64_t> Stage::insert_held(Statement& insert) {
+  const auto rows = held_rows();
+  const auto same = [](const HeldRow& a, const HeldRow& b) { return a.key == b.key; };
+  if (!key_.empty() && std::adjacent_find(rows.begin(), rows.end(), same) != rows.end()) return {};
+  for (const auto& row : rows) {
+    const auto cells = row.batch->row(row.row);
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      auto& column = columns_[i];
+      if (column.bind(insert, static_cast<int>(i) + 1, *row.batch, cells[column.source()])) return {};
+    }
+    insert.run();
+  }
+  return static_cast<std::int64_t>(rows.size());
+}
+
+void Stage::add_row(const Batch& batch, std::size_t row) {
   const auto cells = batch.row(row);
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     auto& column = columns_[i];
     auto misfit = column.bind(*insert_, static_cast<int>(i) + 1, batch, cells[column.source()]);
     if (!misfit) continue;
-    rejecting.rejects.push_back(reject(batch, row, std::move(*misfit)));
+    rejects_.push_back(reject(batch, row, std::move(*misfit)));
     return;
   }
   insert_->run();

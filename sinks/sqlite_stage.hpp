@@ -8,34 +8,31 @@
 #include "core/sink.hpp"
 #include "db/sqlite.hpp"
 #include "sinks/sqlite_columns.hpp"
+#include "sinks/sqlite_region.hpp"
 
 namespace sluice::sqlite {
-
-// All that a slice's load is about. Its own copy: what the caller gave may be gone when the worker uses it.
-struct Target {
-  Table table;
-  LaneId lane;
-  Slice slice;
-  std::string run;
-  Instant read_started;
-
-  Target(Table t, LaneId l, Slice s, std::string r, Instant started)
-      : table(std::move(t)), lane(std::move(l)), slice(std::move(s)), run(std::move(r)), read_started(started) {}
-};
 
 // The newer of two rows is the one with the greater value of this column; nothing: the one that came later.
 const TableColumn* newness(const Table& table);
 // A value of the newness column in a form that compares.
 std::string comparable(const TableColumn& column, std::string_view prefix);
 
-// The rows of one slice in a temporary table of one connection, where nobody else sees them; in the order of their key.
-// Of a key that comes twice, report streams keep the first, object streams the newest.
+// The rows of one slice, where nobody else sees them: in memory while they are few and need only be inserted, else in a
+// temporary table of one connection, in the order of their key. Of a key that comes twice, report streams keep the
+// first, object streams the newest.
 class Stage {
  public:
   static constexpr std::string_view name = "temp.\"_stage\"";
 
   Stage(Database& database, const Target& target);
   void add(Batch& batch);
+  // The rows are in memory: `insert_held` or `spill` before anything is asked of the temporary table.
+  bool holding() const { return holding_; }
+  // Inserts them into the target by a statement whose first parameters are the columns. Nothing, and perhaps a part of
+  // the rows inserted, where it is not as simple as that: a key twice, a value that does not fit.
+  std::optional<std::int64_t> insert_held(Statement& insert);
+  // Moves them to the temporary table.
+  void spill();
   // Frees the space, as far as it can. The stage is of no use after it.
   void drop() noexcept;
 
@@ -47,7 +44,15 @@ class Stage {
   const std::vector<StoredColumn>& columns() const { return columns_; }
 
  private:
-  void add_row(const Batch& batch, std::size_t row, Batch& rejecting);
+  struct HeldRow {
+    std::string key;
+    const Batch* batch;
+    std::size_t row;
+  };
+  std::vector<HeldRow> held_rows();
+  void prepare_table();
+  void add_to_table(const Batch& batch);
+  void add_row(const Batch& batch, std::size_t row);
   void meet_duplicate();
   Reject reject(const Batch& batch, std::size_t row, Misfit misfit);
 
@@ -56,6 +61,9 @@ class Stage {
   std::vector<StoredColumn> columns_;
   std::vector<std::pair<std::size_t, Type>> key_;  // of the batch's rows
   std::optional<Statement> insert_, compare_, replace_;
+  bool holding_;
+  std::size_t held_bytes_ = 0;
+  std::vector<Batch> held_;
   std::vector<Reject> rejects_;
   std::set<std::string> contradictions_;
   std::int64_t rows_ = 0, duplicates_ = 0;

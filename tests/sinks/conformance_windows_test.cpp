@@ -256,3 +256,28 @@ TEST_CASE_METHOD(Conformance, "any sink: loads of different tables may follow ea
   CHECK(one("SELECT count(*) FROM insights") == "3");
   CHECK(one("SELECT count(*) FROM campaigns") == "3");
 }
+
+TEST_CASE_METHOD(Conformance,
+                 "any sink: a slice larger than what is kept in memory is loaded, and read again, as any other") {
+  const auto table = insights();
+  prepare(table);
+  const auto slice = march("a", 1);
+  const auto part = [](int from) {
+    std::vector<GivenRow> rows;
+    for (int i = from; i < from + 1000; ++i)
+      rows.push_back({"a", day(1), std::to_string(i), i, "0.01", std::string(6000, static_cast<char>('a' + i % 26))});
+    return rows;
+  };
+  for (const bool again : {false, true}) {
+    const auto opened = open(table, slice);
+    stage(*opened, table, part(1000));
+    stage(*opened, table, part(0));
+    stage(*opened, table, part(2000));
+    stage(*opened, table, part(1000));
+    const auto counts = publish(*opened, slice, 4000).counts;
+    CHECK(counts.duplicate == 1000);
+    CHECK(counts.inserted == (again ? 0 : 3000));
+    CHECK(counts.unchanged == (again ? 3000 : 0));
+  }
+  CHECK(one("SELECT count(*), sum(impressions), sum(length(name)) FROM insights") == "3000|4498500|18000000");
+}

@@ -324,3 +324,14 @@ TEST_CASE("rows outside their slice fail it, since no later read would replace t
   CHECK_THAT(error.what(), Catch::Contains("2 of its rows lie outside"));
   CHECK(Database(path).number("SELECT count(*) FROM insights") == 0);
 }
+
+TEST_CASE("the books of an earlier sluice get the columns that they lack") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  process.world.run(process.sink->prepare(insights()));
+  Database(path).exec("ALTER TABLE _sluice_loads DROP COLUMN complete");
+  process.world.run(process.sink->prepare(insights()));
+  process.load(insights(), day_slice(first_day), rows_of(first_day, 2, 7));
+  CHECK(Database(path).number("SELECT complete FROM _sluice_loads") == 1);
+}
