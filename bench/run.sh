@@ -58,7 +58,7 @@ sources:
     type: facebook_ads
     base_url: $url
     access_token: {env: FACEBOOK_TOKEN}
-    page_size: 5000
+    page_size: ${PAGE:-500}
     rate_limit: {rate: 100000/s, burst: 100000, target: 100%}
     report: {poll: 0s..0s}
 sinks:
