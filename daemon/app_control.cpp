@@ -19,6 +19,24 @@ std::string backfill_name(const BackfillRequest& request) {
 
 }  // namespace
 
+std::vector<std::string> backfill_streams(const Pipeline& pipeline, const std::string& asked) {
+  std::vector<std::string> streams;
+  bool found = false;
+  for (const auto& stream : pipeline.streams) {
+    if (asked.empty() ? !stream.enabled : stream.name != asked) continue;
+    found = true;
+    if (stream.spec.cursor == Cursor::date) streams.push_back(stream.name);
+  }
+  if (!asked.empty() && !found) throw Refusal(422, fmt::format("pipeline {} has no stream {}", pipeline.name, asked));
+  if (!asked.empty() && streams.empty())
+    throw Refusal(
+        422, fmt::format(
+                 "stream {0} has no date windows; `sluice run {1} --stream {0} --full-refresh` reads it from the start",
+                 asked, pipeline.name));
+  if (streams.empty()) throw Refusal(422, fmt::format("pipeline {} has no stream with date windows", pipeline.name));
+  return streams;
+}
+
 task<Health> Daemon::health() {
   Health health;
   const auto add = [&](const char* name, std::string result) {
@@ -164,12 +182,7 @@ task<std::string> Daemon::backfill(std::string name, BackfillRequest request) {
   RunOptions options;
   options.backfill.emplace(lane, request.from, request.to);
   options.parallel = request.parallel;
-  if (!request.stream.empty()) {
-    const auto has = [&](const StreamPlan& s) { return s.name == request.stream; };
-    if (std::none_of(pipeline.streams.begin(), pipeline.streams.end(), has))
-      throw Refusal(422, fmt::format("{} has no stream {}", name, request.stream));
-    options.streams.push_back(request.stream);
-  }
+  options.streams = backfill_streams(pipeline, request.stream);
   std::string holder;
   const auto dir = lock_folder(state_path(*app_.configuration));
   auto lock = try_lock_pipeline(dir, name + "." + lane, "sluice serve", holder);

@@ -54,6 +54,11 @@ int complain(int code, std::string_view message) {
   return code;
 }
 
+int code_of(const Refusal& refusal) {
+  const bool nonsense = refusal.status() == 404 || refusal.status() == 422;
+  return refusal.status() == 503 ? exit_code::temporary : nonsense ? exit_code::usage : exit_code::failed;
+}
+
 }  // namespace
 
 int schema_command() {
@@ -67,7 +72,7 @@ int run_command(const Arguments& arguments) {
   } catch (const Failure& failure) {
     return complain(failure.code(), failure.what());
   } catch (const Refusal& refusal) {
-    return complain(refusal.status() == 503 ? exit_code::temporary : exit_code::failed, refusal.what());
+    return complain(code_of(refusal), refusal.what());
   } catch (const Error& error) {
     return complain(error.passing() ? exit_code::temporary : exit_code::failed, error.what());
   } catch (const boost::system::system_error& error) {

@@ -38,6 +38,7 @@ sources:
     base_url: {api}    # real account: leave this line out
     access_token: {{file: {dir}/token}}      # real account: put its token there, or write {{env: FACEBOOK_TOKEN}}
     # accounts: ["1234567890"]               # left out: every account the token can read
+    report: {{poll: 200ms..1s}}                # real account: leave this line out
     rate_limit: {{rate: 50/s, burst: 100}}     # real account: leave this line out
 
 sinks:
@@ -64,7 +65,7 @@ pipelines:
 
 std::string make_folder(const std::string& wanted) {
   if (wanted.empty()) {
-    std::string name = fs::temp_directory_path().string() + "/sluice-demo-XXXXXX";
+    auto name = fmt::format("{}/sluice-demo-XXXXXX", fs::temp_directory_path().string());
     if (!::mkdtemp(name.data()))
       throw Failure(exit_code::failed, "cannot make a folder under /tmp; name one: sluice demo DIR");
     return name;

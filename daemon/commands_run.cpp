@@ -74,33 +74,14 @@ std::string lane_name(const Arguments& arguments) {
   return fmt::format("backfill-{}-{}", format_day(*arguments.from), format_day(*arguments.to));
 }
 
-// The streams that a backfill loads: those asked for, else all that are enabled and have windows.
-std::vector<const StreamPlan*> backfill_streams(const Pipeline& pipeline, const std::string& asked) {
-  std::vector<const StreamPlan*> streams;
-  if (!asked.empty()) {
-    streams.push_back(&stream_or_fail(pipeline, asked));
-    if (streams[0]->spec.cursor != Cursor::date)
-      throw Failure(
-          exit_code::usage,
-          fmt::format(
-              "stream {} has no date windows; `sluice run {} --stream {} --full-refresh` reads it from the start",
-              asked, pipeline.name, asked));
-    return streams;
-  }
-  for (const auto& stream : pipeline.streams)
-    if (stream.enabled && stream.spec.cursor == Cursor::date) streams.push_back(&stream);
-  if (streams.empty())
-    throw Failure(exit_code::usage, fmt::format("pipeline {} has no stream with date windows", pipeline.name));
-  return streams;
-}
-
 task<int> backfill_dry_run(App& app, const Pipeline& pipeline, const Arguments& arguments) {
   const Backfill backfill(lane_name(arguments), *arguments.from, *arguments.to);
   auto& connector = app.engine.connector(pipeline.source);
   auto& sink = app.engine.sink(pipeline.sink);
   TablePrinter table({"STREAM", "PARTITION", "SLICES", "FROM", "TO", "DONE TO"});
   std::size_t total = 0;
-  for (const auto* stream : backfill_streams(pipeline, arguments.stream)) {
+  for (const auto& name : backfill_streams(pipeline, arguments.stream)) {
+    const auto* stream = &stream_or_fail(pipeline, name);
     const auto partitions = co_await connector.partitions(stream->spec);
     for (const auto& partition : partitions) {
       if (!partition.active) continue;
@@ -129,7 +110,7 @@ task<int> backfill_here(App& app, const Pipeline& pipeline, const Arguments& arg
   RunOptions options;
   options.backfill.emplace(lane, *arguments.from, *arguments.to);
   options.parallel = arguments.parallel;
-  for (const auto* stream : backfill_streams(pipeline, arguments.stream)) options.streams.push_back(stream->name);
+  options.streams = backfill_streams(pipeline, arguments.stream);
   const auto ended = co_await recorded_run(app, new_run(app.clock, pipeline.name, "backfill"), std::move(options));
   co_await app.engine.close();
   co_return ended.outcome == Outcome::succeeded ? exit_code::done : exit_code::failed;

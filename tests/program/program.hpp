@@ -1,0 +1,72 @@
+#pragma once
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "daemon/child_process.hpp"
+#include "db/sqlite.hpp"
+
+namespace sluice::test {
+
+// A folder of its own for each test, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::string operator/(const std::string& name) const { return path_ + '/' + name; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// The built program `name`, started; whatever it writes is kept. Killed at the end if it still runs.
+class Program {
+ public:
+  Program(const std::string& name, std::vector<std::string> arguments,
+          std::map<std::string, std::string> environment = {});
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void signal(int number) const;
+  // The exit code, or 128 + the signal that ended it. Fails the test when it takes longer.
+  int wait(int seconds = 60);
+  pid_t pid() const { return pid_; }
+  std::string out() const;
+  std::string err() const;
+
+ private:
+  TemporaryFolder folder_;
+  pid_t pid_ = -1;
+  std::optional<int> code_;
+};
+
+// The simulated API, as its own process.
+class SandboxProgram {
+ public:
+  explicit SandboxProgram(std::vector<std::string> more = {});
+  const std::string& url() const { return url_; }
+
+ private:
+  std::unique_ptr<ChildProcess> child_;
+  std::string url_;
+};
+
+// What a daemon on loopback answers; empty when nobody does.
+std::string fetch(unsigned short port, const std::string& path);
+// Asks until the answer holds the text; the last answer. Fails the test after `seconds`.
+std::string fetch_until(unsigned short port, const std::string& path, const std::string& text, int seconds = 60);
+unsigned short unused_port();
+
+// One value of a database as text.
+std::string query(const std::string& database, const std::string& sql);
+
+// All of one line each: a table's rows without sluice's own columns, sorted.
+std::vector<std::string> rows(const std::string& database, const std::string& table);
+
+}  // namespace sluice::test

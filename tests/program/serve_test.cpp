@@ -1,0 +1,159 @@
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "core/time.hpp"
+#include "tests/program/setup.hpp"
+
+using namespace sluice;
+using namespace sluice::test;
+using namespace std::chrono_literals;
+using Catch::Contains;
+
+namespace {
+
+const std::string succeeded =
+    R"(sluice_pipeline_runs_total{outcome="succeeded",pipeline="facebook",trigger="schedule"} )";
+
+std::int64_t scheduled_runs(const std::string& metrics) {
+  const auto at = metrics.find(succeeded);
+  return at == std::string::npos ? 0 : std::stoll(metrics.substr(at + succeeded.size()));
+}
+
+}  // namespace
+
+TEST_CASE("serve fires on schedule, tells its metrics and health, and SIGTERM drains it with 0") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url(), "{every: 2s}");
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  fetch_until(setup.port, "/metrics", R"(trigger="schedule"} 2)");
+  const auto metrics = fetch(setup.port, "/metrics");
+  CHECK(scheduled_runs(metrics) >= 2);
+  CHECK_THAT(metrics, Contains(R"(sluice_sink_up{sink="warehouse"} 1)") &&
+                          Contains(R"(sluice_source_requests_total{code="200",source="meta"})") &&
+                          Contains("sluice_stream_watermark_timestamp_seconds") && !Contains(canary_token));
+  CHECK_THAT(fetch(setup.port, "/readyz?verbose"), Contains("[+] state: ok"));
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+  CHECK_THAT(daemon.err(), Contains("started: 1 pipelines") && Contains("succeeded in") && Contains("stopped") &&
+                               !Contains(canary_token));
+  CHECK(query(setup.folder / "state.db", "SELECT count(*) FROM runs WHERE ended IS NULL") == "0");
+}
+
+TEST_CASE("a pipeline that a daemon holds is not run by another: exit 75 and who has it") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  auto run = setup.start({"run", "facebook"});
+  CHECK(run.wait() == 75);
+  CHECK_THAT(run.err(), Contains("held by sluice serve, pid " + std::to_string(daemon.pid())) &&
+                            Contains("sluice trigger facebook"));
+  auto second = setup.start({"serve"});
+  CHECK(second.wait() == 75);
+  CHECK_THAT(second.err(), Contains("cannot listen on 127.0.0.1:"));
+  daemon.signal(SIGINT);
+  CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("operators trigger, pause, resume and backfill through the command line") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  CHECK(setup.start({"trigger", "facebook"}).wait() == 75);
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  auto trigger = setup.start({"trigger", "facebook"});
+  CHECK(trigger.wait() == 0);
+  CHECK_THAT(trigger.out(), Contains("begins"));
+  fetch_until(setup.port, "/metrics", R"(runs_total{outcome="succeeded",pipeline="facebook",trigger="manual"} 1)");
+  CHECK(setup.start({"pause", "facebook"}).wait() == 0);
+  auto status = setup.start({"status", "-o", "json"});
+  CHECK(status.wait() == 0);
+  CHECK(nlohmann::json::parse(status.out())[0]["paused"] == true);
+  CHECK(setup.start({"resume", "facebook"}).wait() == 0);
+  auto idle = setup.start({"cancel", "facebook"});
+  CHECK(idle.wait() == 1);
+  CHECK_THAT(idle.err(), Contains("facebook"));
+  CHECK(setup.start({"trigger", "nope"}).wait() == 2);
+
+  const auto today = day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+  auto backfill =
+      setup.start({"backfill", "facebook", "--from", format_day(today - 60), "--to", format_day(today - 59)});
+  CHECK(backfill.wait() == 0);
+  CHECK_THAT(backfill.out(), Contains("begins as run"));
+  fetch_until(setup.port, "/metrics", R"(runs_total{outcome="succeeded",pipeline="facebook",trigger="backfill"} 1)");
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("a bad file at SIGHUP keeps the old one running; a good one is taken") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  setup.write(api.url(), "{every: nonsense}");
+  daemon.signal(SIGHUP);
+  fetch_until(setup.port, "/metrics", "sluice_config_last_reload_successful 0");
+  CHECK_THAT(fetch(setup.port, "/api/v1/pipelines"), Contains("by hand"));
+  setup.write(api.url(), "{every: 2s}");
+  daemon.signal(SIGHUP);
+  fetch_until(setup.port, "/metrics", "sluice_config_last_reload_successful 1");
+  fetch_until(setup.port, "/metrics", R"(outcome="succeeded",pipeline="facebook",trigger="schedule"} 1)");
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+  CHECK_THAT(daemon.err(), Contains("the old configuration stays in force") && Contains("nonsense") &&
+                               Contains("configuration reloaded"));
+}
+
+TEST_CASE("killed at any moment and started again, nothing is lost and nothing is doubled") {
+  SandboxProgram api(today_frozen());
+  Setup calm, crashed;
+  calm.write(api.url());
+  REQUIRE(calm.start({"run", "facebook"}).wait() == 0);
+  crashed.write(api.url(), "{every: 1s}");
+  for (const auto delay : {150ms, 400ms, 700ms, 1100ms, 1600ms}) {
+    auto daemon = crashed.start({"serve"});
+    std::this_thread::sleep_for(delay);
+    daemon.signal(SIGKILL);
+    CHECK(daemon.wait() == 128 + SIGKILL);
+  }
+  auto last = crashed.start({"run", "facebook"});
+  INFO(last.err());
+  REQUIRE(last.wait() == 0);
+  CHECK(rows(crashed.warehouse, "meta_insights") == rows(calm.warehouse, "meta_insights"));
+  CHECK(rows(crashed.warehouse, "meta_campaigns") == rows(calm.warehouse, "meta_campaigns"));
+  CHECK(query(crashed.folder / "state.db", "SELECT count(*) FROM runs WHERE ended IS NULL") == "0");
+}
+
+TEST_CASE("a second signal ends the daemon at once") {
+  SandboxProgram api(with_token({"--report-delay", "300s"}));
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  REQUIRE(setup.start({"trigger", "facebook"}).wait() == 0);
+  fetch_until(setup.port, "/metrics", R"(sluice_pipeline_running{pipeline="facebook"} 1)");
+  daemon.signal(SIGTERM);
+  fetch_until(setup.port, "/readyz", "503");
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait(5) == 143);
+}
+
+TEST_CASE("an interrupted run ends with 130 and leaves nothing open") {
+  SandboxProgram api(with_token({"--report-delay", "300s"}));
+  Setup setup;
+  setup.write(api.url());
+  auto run = setup.start({"run", "facebook"});
+  for (int i = 0; i < 100 && run.err().empty() && !std::ifstream(setup.folder / "state.db"); ++i)
+    std::this_thread::sleep_for(50ms);
+  std::this_thread::sleep_for(500ms);
+  run.signal(SIGINT);
+  CHECK(run.wait(20) == 130);
+  CHECK(query(setup.folder / "state.db", "SELECT outcome FROM runs") == "cancelled");
+}

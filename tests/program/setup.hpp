@@ -1,0 +1,48 @@
+#pragma once
+#include <fstream>
+
+#include "tests/program/program.hpp"
+
+namespace sluice::test {
+
+inline constexpr const char* canary_token = "EAAcanary0123456789token";
+
+// A sluice.yaml for the simulated API and an SQLite file, in a folder of its own.
+struct Setup {
+  TemporaryFolder folder;
+  unsigned short port = unused_port();
+  std::string config = folder / "sluice.yaml";
+  std::string warehouse = folder / "warehouse.db";
+  std::map<std::string, std::string> environment{{"TOKEN", canary_token}};
+
+  void write(const std::string& api, const std::string& schedule = "", const std::string& more = "") const {
+    std::ofstream out(config);
+    out << "version: 1\n"
+        << "server: {listen: \"127.0.0.1:" << port << "\", drain_timeout: 20s}\n"
+        << "state: {url: \"sqlite://" << folder / "state.db"
+        << "\"}\n"
+        << "sources:\n  meta: {type: facebook_ads, base_url: \"" << api
+        << "\", access_token: {env: TOKEN}, report: {poll: 50ms..200ms}, rate_limit: {rate: 200/s, burst: 200}}\n"
+        << "sinks:\n  warehouse: {type: sqlite, url: \"sqlite://" << warehouse << "\"}\n"
+        << "pipelines:\n  facebook:\n    source: meta\n    sink: warehouse\n"
+        << (schedule.empty() ? "" : "    schedule: " + schedule + "\n")
+        << "    streams:\n      campaigns: {}\n      insights: {level: ad, window: {lookback: 2d}}\n"
+        << more;
+  }
+  Program start(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.end(), {"-c", config});
+    return Program("sluice", std::move(arguments), environment);
+  }
+};
+
+inline std::vector<std::string> today_frozen() {
+  const auto today = day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+  return {"--token", canary_token, "--today", format_day(today)};
+}
+
+inline std::vector<std::string> with_token(std::vector<std::string> more = {}) {
+  more.insert(more.end(), {"--token", canary_token});
+  return more;
+}
+
+}  // namespace sluice::test
