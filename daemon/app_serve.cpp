@@ -1,6 +1,5 @@
 #include "daemon/app_serve.hpp"
 
-#include <boost/asio/signal_set.hpp>
 #include <csignal>
 
 #include "daemon/api_routes.hpp"
@@ -23,7 +22,8 @@ Daemon::Daemon(App& app)
                  [this](RunRequest request) { return run_scheduled(std::move(request)); }),
       backfills_(app.executor),
       last_turn_(app.clock.uptime()),
-      told_(app.executor) {
+      told_(app.executor),
+      reload_signal_(app.executor, SIGHUP) {
   listener_ = app.hub.listen([this](const Event& event) { note(event); });
 }
 
@@ -166,9 +166,8 @@ void Daemon::note(const Event& event) {
 }
 
 task<void> Daemon::reload_on_signal() {
-  asio::signal_set signals(app_.executor, SIGHUP);
   for (;;) {
-    co_await signals.async_wait(asio::use_awaitable);
+    co_await reload_signal_.async_wait(asio::use_awaitable);
     notify_reloading();
     try {
       const auto said = co_await reload();

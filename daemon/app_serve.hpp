@@ -1,4 +1,6 @@
 #pragma once
+#include <boost/asio/signal_set.hpp>
+
 #include "daemon/app.hpp"
 #include "daemon/control.hpp"
 #include "daemon/http_server.hpp"
@@ -62,6 +64,7 @@ class Daemon final : public Control {
   std::map<std::string, std::string> backfill_runs_;  // run → pipeline, of those that go on
   Duration last_turn_;
   Signal told_;
+  asio::signal_set reload_signal_;  // from the first moment: the default action would end us
   bool draining_ = false;
 };
 

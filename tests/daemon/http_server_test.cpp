@@ -5,7 +5,11 @@
 #include "core/error.hpp"
 #include "daemon/http_access.hpp"
 #include "daemon/http_target.hpp"
+#include "net/http.hpp"
 #include "tests/daemon/http_fixture.hpp"
+#include "tests/support/certificates.hpp"
+#include "tests/support/folder.hpp"
+#include "tests/support/real_loop.hpp"
 
 using namespace sluice;
 using namespace sluice::test;
@@ -236,4 +240,25 @@ TEST_CASE("a request's target is decoded strictly") {
     INFO(bad);
     CHECK_FALSE(parse_target(bad, refused));
   }
+}
+
+TEST_CASE("with a certificate it speaks TLS and nothing else") {
+  const Folder folder;
+  Authority authority(folder.path());
+  const auto issued = authority.issue("server", "IP:127.0.0.1");
+  ServerOptions options;
+  options.tls_certificate = issued.certificate;
+  options.tls_key = issued.key;
+  RunningServer server(options);
+  HttpOptions trust;
+  trust.ca_file = authority.ca_file();
+  asio::io_context io;
+  RealClock clock(io.get_executor());
+  const auto client = make_http_client(io.get_executor(), clock, trust);
+  HttpRequest request("GET", fmt::format("https://127.0.0.1:{}/livez", server.port()));
+  CHECK(run_on(io, client->send(std::move(request))).body == "ok\n");
+  CHECK(ask(server, "GET /livez").status == 0);
+
+  options.tls_key = folder / "missing.pem";
+  CHECK_THROWS_WITH(RunningServer(options), Catch::Contains("server.tls.key") && Catch::Contains("missing.pem"));
 }

@@ -62,16 +62,6 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 }  // namespace
 
-TemporaryFolder::TemporaryFolder() {
-  path_ = fmt::format("{}/sluice-test-XXXXXX", std::filesystem::temp_directory_path().string());
-  if (!::mkdtemp(path_.data())) throw std::runtime_error("no temporary folder");
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 Program::Program(const std::string& name, std::vector<std::string> arguments,
                  std::map<std::string, std::string> environment) {
   arguments.insert(arguments.begin(), fmt::format("{}/{}", SLUICE_BINARY_DIR, name));

@@ -7,22 +7,9 @@
 
 #include "daemon/child_process.hpp"
 #include "db/sqlite.hpp"
+#include "tests/support/folder.hpp"
 
 namespace sluice::test {
-
-// A folder of its own for each test, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string operator/(const std::string& name) const { return path_ + '/' + name; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // The built program `name`, started; whatever it writes is kept. Killed at the end if it still runs.
 class Program {
@@ -41,7 +28,7 @@ class Program {
   std::string err() const;
 
  private:
-  TemporaryFolder folder_;
+  Folder folder_;
   pid_t pid_ = -1;
   std::optional<int> code_;
 };

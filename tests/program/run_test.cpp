@@ -128,7 +128,7 @@ TEST_CASE("a backfill loads its days once; the same command finds nothing left t
 }
 
 TEST_CASE("sluice demo --exit shows the whole thing and ends with 0") {
-  TemporaryFolder folder;
+  Folder folder;
   Program demo("sluice", {"demo", folder / "demo", "--exit"});
   CHECK(demo.wait(120) == 0);
   INFO(demo.err());

@@ -1,8 +1,10 @@
+#include <boost/asio/local/datagram_protocol.hpp>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/task.hpp"
 #include "core/time.hpp"
 #include "tests/program/setup.hpp"
 
@@ -129,6 +131,36 @@ TEST_CASE("killed at any moment and started again, nothing is lost and nothing i
   CHECK(rows(crashed.warehouse, "meta_insights") == rows(calm.warehouse, "meta_insights"));
   CHECK(rows(crashed.warehouse, "meta_campaigns") == rows(calm.warehouse, "meta_campaigns"));
   CHECK(query(crashed.folder / "state.db", "SELECT count(*) FROM runs WHERE ended IS NULL") == "0");
+}
+
+TEST_CASE("systemd is told when it is ready and when it stops") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  asio::io_context io;
+  const auto path = setup.folder / "notify";
+  asio::local::datagram_protocol::socket systemd(io, path);
+  const timeval patience{20, 0};
+  ::setsockopt(systemd.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  setup.environment["NOTIFY_SOCKET"] = path;
+  const auto hear = [&](const std::string& wanted) {
+    std::string heard;
+    std::array<char, 512> text{};
+    while (heard.find(wanted) == std::string::npos) {
+      const auto size = ::recv(systemd.native_handle(), text.data(), text.size(), 0);
+      if (size <= 0) FAIL("never said " << wanted << ", but: " << heard);
+      heard.append(text.data(), static_cast<std::size_t>(size));
+      heard += '\n';
+    }
+  };
+  auto daemon = setup.start({"serve"});
+  hear("READY=1\nSTATUS=1 pipelines");
+  daemon.signal(SIGHUP);
+  hear("RELOADING=1");
+  hear("READY=1");
+  daemon.signal(SIGTERM);
+  hear("STOPPING=1");
+  CHECK(daemon.wait() == 0);
 }
 
 TEST_CASE("a second signal ends the daemon at once") {

@@ -9,7 +9,7 @@ inline constexpr const char* canary_token = "EAAcanary0123456789token";
 
 // A sluice.yaml for the simulated API and an SQLite file, in a folder of its own.
 struct Setup {
-  TemporaryFolder folder;
+  Folder folder;
   unsigned short port = unused_port();
   std::string config = folder / "sluice.yaml";
   std::string warehouse = folder / "warehouse.db";
