@@ -6,7 +6,7 @@
 #include "core/clock.hpp"
 #include "core/connector.hpp"
 #include "core/events.hpp"
-#include "net/retry.hpp"
+#include "core/retry.hpp"
 
 namespace sluice {
 
