@@ -33,9 +33,13 @@ else()
 endif()
 target_link_options(sluice_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed)
 
+# No path of the machine in what is built: two clones of one commit give the same binary, and share ccache's results.
+target_compile_options(sluice_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+
 find_program(CCACHE ccache)
 if(CCACHE)
   # The precompiled header is part of what ccache compares; without these it would never hit.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
   target_compile_options(sluice_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 endif()

@@ -1,6 +1,7 @@
 #include <fstream>
 
 #include "tests/connectors/facebook_ads_fixture.hpp"
+#include "tests/support/folder.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
@@ -208,7 +209,8 @@ TEST_CASE("calls are proven with the app's secret, in the query or the form") {
 }
 
 TEST_CASE("a refused token is read anew once: its file may have been replaced") {
-  const auto file = std::string(SLUICE_BINARY_DIR) + "/facebook_token_test";
+  const test::Folder folder;
+  const auto file = folder / "token";
   std::ofstream(file) << "EAAold\n";
   Facebook fb("accounts: [\"1\"]", "{file: " + file + "}");
   fb.http.expect("GET /v26.0/act_1/campaigns")

@@ -6,6 +6,8 @@
 #include <set>
 #include <string>
 
+#include "tests/support/folder.hpp"
+
 // The arrows between the folders, as docs/architecture.md draws them: who may include whom.
 TEST_CASE("no folder includes what it must not know") {
   const std::map<std::string, std::set<std::string>> may_include{
@@ -22,7 +24,7 @@ TEST_CASE("no folder includes what it must not know") {
   const std::regex include(R"re(^\s*#include "([a-z_]+)/)re");
   int files = 0;
   for (const auto& [folder, allowed] : may_include) {
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(SLUICE_SOURCE_DIR "/" + folder)) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(sluice::test::source_dir() / folder)) {
       if (entry.path().extension() != ".cpp" && entry.path().extension() != ".hpp") continue;
       ++files;
       std::ifstream file(entry.path());

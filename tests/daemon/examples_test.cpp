@@ -2,12 +2,13 @@
 #include <filesystem>
 
 #include "daemon/configuration.hpp"
+#include "tests/support/folder.hpp"
 
 using namespace sluice;
 
 TEST_CASE("every example is a file that sluice takes without a warning") {
   int seen = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(SLUICE_SOURCE_DIR "/examples")) {
+  for (const auto& entry : std::filesystem::directory_iterator(test::source_dir() / "examples")) {
     if (entry.path().extension() != ".yaml") continue;
     ++seen;
     Faults faults;

@@ -8,17 +8,18 @@
 
 #include "daemon/schema_json.hpp"
 #include "tests/daemon/fake_kinds.hpp"
+#include "tests/support/folder.hpp"
 
 using namespace sluice;
 using Json = nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* docs = SLUICE_SOURCE_DIR "/docs/configuration.md";
+const auto docs = test::source_dir() / "docs/configuration.md";
 constexpr std::string_view marker =
     "<!-- Below: made from the tables of options. SLUICE_REWRITE_DOCS=1 test_daemon writes it anew. -->\n";
 
-std::string slurp(const char* path) {
+std::string slurp(const std::filesystem::path& path) {
   std::ifstream in(path);
   std::ostringstream text;
   text << in.rdbuf();

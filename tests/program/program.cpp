@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "core/task.hpp"
+#include "tests/support/folder.hpp"
 
 extern char** environ;
 
@@ -64,7 +65,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 Program::Program(const std::string& name, std::vector<std::string> arguments,
                  std::map<std::string, std::string> environment) {
-  arguments.insert(arguments.begin(), fmt::format("{}/{}", SLUICE_BINARY_DIR, name));
+  arguments.insert(arguments.begin(), (binary_dir() / name).string());
   auto variables = environment_with(environment);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -117,7 +118,7 @@ SandboxProgram::SandboxProgram(std::vector<std::string> more) {
     if (known != arguments.end()) arguments.erase(known, known + 2);
   }
   arguments.insert(arguments.end(), more.begin(), more.end());
-  child_ = std::make_unique<ChildProcess>(fmt::format("{}/sluice-sandbox", SLUICE_BINARY_DIR), arguments);
+  child_ = std::make_unique<ChildProcess>((binary_dir() / "sluice-sandbox").string(), arguments);
   const auto line = child_->read_line();
   url_ = line.substr(std::min(line.find("http"), line.size()));
   if (url_.empty()) throw std::runtime_error("the sandbox did not start: " + line);
