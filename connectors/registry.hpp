@@ -22,9 +22,9 @@ struct ConnectorContext {
 
 // One row per kind of source. Adding a connector is one file and one row here.
 struct ConnectorKind {
-  std::string_view type;                     // `type:` in sources
-  std::span<const Option> source_options;    // beside type
-  std::span<const Option> stream_options;    // beside the common ones
+  std::string_view type;                   // `type:` in sources
+  std::span<const Option> source_options;  // beside type
+  std::span<const Option> stream_options;  // beside the common ones
   std::unique_ptr<Connector> (*make)(const Settings& source, const ConnectorContext& context);
 };
 

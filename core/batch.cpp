@@ -1,7 +1,6 @@
 #include "core/batch.hpp"
 
 #include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 namespace sluice {

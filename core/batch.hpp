@@ -76,8 +76,8 @@ class Batch {
   std::vector<bool> rejected_;
 };
 
-// A row's key as one text: the JSON array of its values as texts (days as ISO dates, instants as RFC 3339, NULL as ""), in
-// the order of `key`, which gives each part's place in the row and its type. The cells must still be of those types.
+// A row's key as one text: the JSON array of its values as texts (days as ISO dates, instants as RFC 3339, NULL as ""),
+// in the order of `key`, which gives each part's place in the row and its type. The cells must still be of those types.
 std::string key_text(const Batch& batch, std::size_t row, std::span<const std::pair<std::size_t, Type>> key);
 
 }  // namespace sluice

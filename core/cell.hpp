@@ -6,9 +6,9 @@ namespace sluice {
 
 // How a cell holds its value. Which logical type it is, the column says: decimal, json, timestamp-as-text … are `text`
 // here until somebody needs the number.
-//   int64      boolean (0 or 1), int64, date (days since 1970-01-01), time (µs since midnight), timestamp (µs since 1970 UTC)
-//   float64    float64
-//   text       decimal (canonical: [-]digits[.digits]), text, json, uuid (canonical), bytes (raw)
+//   int64      boolean (0 or 1), int64, date (days since 1970-01-01), time (µs since midnight), timestamp (µs since
+//   1970 UTC) float64    float64 text       decimal (canonical: [-]digits[.digits]), text, json, uuid (canonical),
+//   bytes (raw)
 enum class Kind : std::uint8_t { null, absent, int64, float64, text };
 
 // One value of a row: 16 bytes, no ownership. Text lies in the batch's arena.

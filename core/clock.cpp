@@ -7,7 +7,9 @@ task<void> Clock::sleep_until(Instant when) {
     co_await sleep_for(std::min<Duration>(left, std::chrono::minutes(1)));
 }
 
-Instant RealClock::now() const { return std::chrono::floor<Duration>(std::chrono::system_clock::now()); }
+Instant RealClock::now() const {
+  return std::chrono::floor<Duration>(std::chrono::system_clock::now());
+}
 
 Duration RealClock::uptime() const {
   return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch());

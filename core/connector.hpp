@@ -19,7 +19,8 @@ class Output {
  public:
   virtual ~Output() = default;
   virtual task<void> emit(Batch batch) = 0;
-  // The slice could be had only without these columns: they keep their old values and the ledger says `complete = false`.
+  // The slice could be had only without these columns: they keep their old values and the ledger says `complete =
+  // false`.
   virtual void without_columns(const std::vector<std::string>& names, const std::string& why) = 0;
   virtual Priority priority() const = 0;
 };
@@ -56,7 +57,9 @@ class Connector {
   // How many slices are worth extracting side by side, all runs together.
   virtual int parallel_slices() const { return 4; }
   // Requests that reading `slices` slices would take, for `plan`; nothing where it cannot be told.
-  virtual std::optional<std::int64_t> estimated_requests(const StreamSpec&, std::int64_t /*slices*/) const { return {}; }
+  virtual std::optional<std::int64_t> estimated_requests(const StreamSpec&, std::int64_t /*slices*/) const {
+    return {};
+  }
   // Credentials, permissions, clock skew, versions: what `check --connect` reports.
   virtual task<std::vector<Finding>> check() = 0;
 };

@@ -103,7 +103,7 @@ struct SinkState {
 };
 struct FireMissed {
   std::string pipeline, reason;  // reason: down, paused, overlap, deadline
-  Instant planned;              // the newest of them
+  Instant planned;               // the newest of them
   std::int64_t count = 1;
 };
 // Anything that a person should read and no metric counts.
@@ -113,9 +113,9 @@ struct Notice {
   std::string message;
 };
 
-using Event = std::variant<RequestDone, RequestRetried, BucketState, BucketWaited, Throttled, VersionWarning, RunStarted,
-                           RunEnded, RunPlanned, SliceStarted, SliceProgress, SliceEnded, WatermarkMoved, QuarantineSize,
-                           SchemaChanged, TransactionDone, SinkState, FireMissed, Notice>;
+using Event = std::variant<RequestDone, RequestRetried, BucketState, BucketWaited, Throttled, VersionWarning,
+                           RunStarted, RunEnded, RunPlanned, SliceStarted, SliceProgress, SliceEnded, WatermarkMoved,
+                           QuarantineSize, SchemaChanged, TransactionDone, SinkState, FireMissed, Notice>;
 
 class Events {
  public:

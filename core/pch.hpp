@@ -1,5 +1,9 @@
 #pragma once
 // Precompiled for every library: the standard library and the coroutine half of Asio. Beast and OpenSSL stay out.
+#include <cctz/civil_time.h>
+#include <cctz/time_zone.h>
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/asio/awaitable.hpp>
@@ -25,7 +29,3 @@
 #include <utility>
 #include <variant>
 #include <vector>
-
-#include <cctz/civil_time.h>
-#include <cctz/time_zone.h>
-#include <fmt/format.h>

@@ -7,13 +7,14 @@
 
 namespace sluice {
 namespace {
-constexpr std::array<std::string_view, 11> names{"boolean", "int64",     "float64", "decimal", "text", "json",
-                                                 "date",    "time", "timestamp", "bytes",   "uuid"};
+constexpr std::array<std::string_view, 11> names{"boolean", "int64", "float64",   "decimal", "text", "json",
+                                                 "date",    "time",  "timestamp", "bytes",   "uuid"};
 }
 
 std::string to_string(DataType type) {
   const auto name = names[static_cast<std::size_t>(type.type)];
-  if (type.type == Type::decimal && type.precision > 0) return fmt::format("{}({},{})", name, type.precision, type.scale);
+  if (type.type == Type::decimal && type.precision > 0)
+    return fmt::format("{}({},{})", name, type.precision, type.scale);
   return std::string(name);
 }
 

@@ -31,7 +31,7 @@ std::optional<DataType> parse_type(std::string_view text);
 
 // One column of a stream as the source gives it.
 struct Column {
-  std::string name;       // snake_case, unique in the stream
+  std::string name;  // snake_case, unique in the stream
   DataType type;
   std::string path;       // where it stands in the source's row: member names separated by '/', e.g. "creative/id"
   bool required = false;  // a row without it is quarantined
@@ -42,9 +42,9 @@ struct Column {
 };
 
 enum class Cursor {
-  none,   // every read is of the whole stream
-  date,   // windows of civil days in the partition's zone; complete windows are replaced
-  value   // everything changed after a value: a timestamp or an id, carried as the source's own text
+  none,  // every read is of the whole stream
+  date,  // windows of civil days in the partition's zone; complete windows are replaced
+  value  // everything changed after a value: a timestamp or an id, carried as the source's own text
 };
 
 enum class LoadMode { merge, append, replace };
@@ -57,19 +57,19 @@ inline constexpr std::string_view extra_column = "_sluice_extra";
 // What sluice knows of one stream before it reads it: the connector's catalogue entry, shaped by the stream's options.
 struct StreamSpec {
   std::string name;
-  std::string from;                       // the connector's catalogue entry that it was made from
+  std::string from;  // the connector's catalogue entry that it was made from
   std::vector<Column> columns;
-  std::vector<std::string> key;           // column names; for windows it starts with the partition's and the window's
+  std::vector<std::string> key;  // column names; for windows it starts with the partition's and the window's
   Cursor cursor = Cursor::none;
-  std::string partition_column;           // holds the partition's id in every row; empty: the stream has one partition
-  std::string cursor_column;              // date: the window's day column; value: tells the newer of two rows, may be empty
+  std::string partition_column;  // holds the partition's id in every row; empty: the stream has one partition
+  std::string cursor_column;     // date: the window's day column; value: tells the newer of two rows, may be empty
   LoadMode mode = LoadMode::merge;
-  std::optional<Duration> lookback;       // date: how far back each run reads again
-  int slice_days = 1;                     // date: days in one slice
-  Duration settle{};                      // value: how far the horizon stays behind the start of the read
+  std::optional<Duration> lookback;  // date: how far back each run reads again
+  int slice_days = 1;                // date: days in one slice
+  Duration settle{};                 // value: how far the horizon stays behind the start of the read
   std::string comment;
   NewFields new_fields = NewFields::ignore;  // keep_in_extra: the last column is `extra_column`, with an empty path
-  Settings options;  // the stream's own options, as the connector's table declares them
+  Settings options;                          // the stream's own options, as the connector's table declares them
 };
 
 }  // namespace sluice

@@ -32,11 +32,11 @@ struct PartitionBy {
 
 // Where a stream's rows go: what the transform made of the stream, and what `load:` says of the table.
 struct Table {
-  std::string name;                        // without the sink's schema
-  std::vector<TableColumn> columns;        // sluice's own three are the sink's business
-  std::vector<std::string> key;            // columns of the primary key, in order; none for append
-  std::string partition_column;            // holds the slice's partition; empty: none
-  std::string cursor_column;               // date windows: the day; value: decides which of two rows is the newer
+  std::string name;                  // without the sink's schema
+  std::vector<TableColumn> columns;  // sluice's own three are the sink's business
+  std::vector<std::string> key;      // columns of the primary key, in order; none for append
+  std::string partition_column;      // holds the slice's partition; empty: none
+  std::string cursor_column;         // date windows: the day; value: decides which of two rows is the newer
   Cursor cursor = Cursor::none;
   LoadMode mode = LoadMode::merge;
   TypeChanges type_changes = TypeChanges::widen;
@@ -57,23 +57,23 @@ struct Counts {
 
 // What the sink writes down beside the rows.
 struct Publication {
-  std::int64_t expected_version = 0;      // of the lane's progress, as read
-  std::optional<std::string> done_to;     // the lane's new progress; nothing: it stays where it is (the version moves on)
-  std::int64_t read = 0;                  // rows the source gave, rejects included
+  std::int64_t expected_version = 0;   // of the lane's progress, as read
+  std::optional<std::string> done_to;  // the lane's new progress; nothing: it stays where it is (the version moves on)
+  std::int64_t read = 0;               // rows the source gave, rejects included
   std::int64_t filtered = 0;
   bool complete = true;
-  bool believe_empty = false;             // an empty answer was asked for twice: delete what the window holds
-  bool compare_all = false;               // --full-refresh: compare each row, though the ledger says that nothing changed
+  bool believe_empty = false;  // an empty answer was asked for twice: delete what the window holds
+  bool compare_all = false;    // --full-refresh: compare each row, though the ledger says that nothing changed
 };
 
 struct Published {
   enum class Outcome {
     published,
-    superseded,     // a later read of the same window is in the table already; only this slice's progress was written
-    confirm_empty   // no rows came for a window that has some: nothing was written; ask the source once more
+    superseded,    // a later read of the same window is in the table already; only this slice's progress was written
+    confirm_empty  // no rows came for a window that has some: nothing was written; ask the source once more
   } outcome = Outcome::published;
   Counts counts;
-  std::int64_t version = 0;               // of the lane's progress now
+  std::int64_t version = 0;  // of the lane's progress now
 };
 
 // One slice on its way into a table. Destroyed without publish, nothing happened.
@@ -102,7 +102,8 @@ class Sink {
   // The DDL that `prepare` would run, statement by statement; nothing is touched.
   virtual task<std::vector<std::string>> plan(const Table& table) = 0;
   // Makes the table and the bookkeeping, adds columns, widens types; never narrows or drops. Says what it did:
-  // column name → "column_added" | "widened" | "refused". A changed key is an Error with the advice to name a new table.
+  // column name → "column_added" | "widened" | "refused". A changed key is an Error with the advice to name a new
+  // table.
   virtual task<std::map<std::string, std::string>> prepare(const Table& table) = 0;
 
   virtual task<Progress> progress(const LaneId& lane) = 0;

@@ -11,6 +11,8 @@ std::string Slice::window() const {
   return "all";
 }
 
-std::string Slice::id() const { return partition_.id.empty() ? window() : partition_.id + "/" + window(); }
+std::string Slice::id() const {
+  return partition_.id.empty() ? window() : partition_.id + "/" + window();
+}
 
 }  // namespace sluice

@@ -21,8 +21,9 @@ struct LaneId {
 
 // How far a lane has been loaded, as its sink remembers it.
 struct Progress {
-  std::optional<std::string> done_to;  // ISO date, RFC 3339, or the value as the source printed it; nothing: never loaded
-  std::int64_t version = 0;            // the fence: each publish expects the one it read and leaves the next
+  std::optional<std::string>
+      done_to;               // ISO date, RFC 3339, or the value as the source printed it; nothing: never loaded
+  std::int64_t version = 0;  // the fence: each publish expects the one it read and leaves the next
   bool operator==(const Progress&) const = default;
 };
 
@@ -30,11 +31,12 @@ struct Progress {
 struct Partition {
   std::string id;
   Zone zone = utc();
-  std::string name;              // for people
-  bool active = true;            // false: reported once, left out
+  std::string name;    // for people
+  bool active = true;  // false: reported once, left out
   std::string inactive_reason;
 
-  explicit Partition(std::string i, Zone z = utc(), std::string n = {}) : id(std::move(i)), zone(z), name(std::move(n)) {}
+  explicit Partition(std::string i, Zone z = utc(), std::string n = {})
+      : id(std::move(i)), zone(z), name(std::move(n)) {}
 };
 
 // Civil days [from, to) of the partition's zone.
@@ -42,7 +44,8 @@ struct DayWindow {
   Day from, to;
   bool operator==(const DayWindow&) const = default;
 };
-// Everything changed after `after` (exclusive; nothing: from the beginning) up to `upto`, as far as it was safe to read.
+// Everything changed after `after` (exclusive; nothing: from the beginning) up to `upto`, as far as it was safe to
+// read.
 struct ValueRange {
   std::optional<std::string> after;
   std::string upto;

@@ -11,25 +11,25 @@ namespace sluice {
 
 // One execution of a pipeline, as it is remembered.
 struct RunRecord {
-  std::string id;       // sortable by start: "20260302T120000Z-7f3a"
+  std::string id;  // sortable by start: "20260302T120000Z-7f3a"
   std::string pipeline;
   std::string trigger;  // schedule, manual, backfill, dependency
   Instant planned, started;
-  std::optional<Instant> ended;        // nothing: still running
+  std::optional<Instant> ended;  // nothing: still running
   std::optional<Outcome> outcome;
   std::string message;
   Counts counts;
   std::int64_t slices_published = 0, slices_failed = 0;
-  int attempt = 1;                     // of the pipeline's own `retry`
-  bool passing = false;                // ended for a cause that may pass: a new process takes it up again
-  Duration delay{};                    // from the planned instant, jitter included, to the start; not kept
+  int attempt = 1;       // of the pipeline's own `retry`
+  bool passing = false;  // ended for a cause that may pass: a new process takes it up again
+  Duration delay{};      // from the planned instant, jitter included, to the start; not kept
 };
 
 // What is remembered of a pipeline between its runs.
 struct PipelineState {
-  std::optional<Instant> last_planned;     // newest planned instant that was fired or given up (missed)
-  std::optional<Instant> last_started;     // of a run that was not a backfill
-  std::optional<Instant> last_succeeded;   // start of the newest succeeded run that was not a backfill
+  std::optional<Instant> last_planned;    // newest planned instant that was fired or given up (missed)
+  std::optional<Instant> last_started;    // of a run that was not a backfill
+  std::optional<Instant> last_succeeded;  // start of the newest succeeded run that was not a backfill
   std::int64_t consecutive_failures = 0;
   bool paused = false;
 };

@@ -43,7 +43,9 @@ bool is_cancellation(const std::exception_ptr& error) {
   }
 }
 
-void throw_cancelled() { throw boost::system::system_error(asio::error::operation_aborted); }
+void throw_cancelled() {
+  throw boost::system::system_error(asio::error::operation_aborted);
+}
 
 TaskGroup::TaskGroup(asio::any_io_executor executor)
     : executor_(std::move(executor)), changed_(executor_, asio::steady_timer::time_point::max()) {}
@@ -101,8 +103,7 @@ task<void> TaskGroup::join() {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-Signal::Signal(asio::any_io_executor executor)
-    : timer_(std::move(executor), asio::steady_timer::time_point::max()) {}
+Signal::Signal(asio::any_io_executor executor) : timer_(std::move(executor), asio::steady_timer::time_point::max()) {}
 
 task<void> Signal::wait() {
   error_code ignored;
@@ -110,7 +111,9 @@ task<void> Signal::wait() {
   if ((co_await asio::this_coro::cancellation_state).cancelled() != asio::cancellation_type::none) throw_cancelled();
 }
 
-void Signal::notify_all() { timer_.cancel(); }
+void Signal::notify_all() {
+  timer_.cancel();
+}
 
 Semaphore::Semaphore(asio::any_io_executor executor, std::int64_t permits)
     : permits_(permits), changed_(std::move(executor)) {}

@@ -73,8 +73,8 @@ class Signal {
   asio::steady_timer timer_;
 };
 
-// At most `permits` at a time, first come first served. `acquire(n)` takes n of them at once; more than there are in all
-// is granted when nobody else holds any, so that one large batch cannot wait for ever.
+// At most `permits` at a time, first come first served. `acquire(n)` takes n of them at once; more than there are in
+// all is granted when nobody else holds any, so that one large batch cannot wait for ever.
 class Semaphore {
  public:
   Semaphore(asio::any_io_executor executor, std::int64_t permits);
@@ -118,7 +118,9 @@ task<void> store(task<T> operation, std::optional<T>& result) {
 }  // namespace detail
 
 // An operation that finishes although its parent is cancelled meanwhile; the cancellation is thrown when it has ended.
-inline task<void> shield(task<void> operation) { co_await detail::run_shielded(std::move(operation)); }
+inline task<void> shield(task<void> operation) {
+  co_await detail::run_shielded(std::move(operation));
+}
 
 template <typename T>
 task<T> shield(task<T> operation) {

@@ -78,7 +78,9 @@ std::optional<Zone> load_zone(std::string_view name) {
   return zone;
 }
 
-Day day_of(Instant when, const Zone& zone) { return Day(cctz::convert(std::chrono::floor<std::chrono::seconds>(when), zone)); }
+Day day_of(Instant when, const Zone& zone) {
+  return Day(cctz::convert(std::chrono::floor<std::chrono::seconds>(when), zone));
+}
 
 Instant start_of(Day day, const Zone& zone) {
   const auto found = zone.lookup(cctz::civil_second(day));
@@ -87,7 +89,9 @@ Instant start_of(Day day, const Zone& zone) {
   return std::chrono::time_point_cast<Duration>(when);
 }
 
-std::string format_day(Day day) { return fmt::format("{:04}-{:02}-{:02}", day.year(), day.month(), day.day()); }
+std::string format_day(Day day) {
+  return fmt::format("{:04}-{:02}-{:02}", day.year(), day.month(), day.day());
+}
 
 std::optional<Day> parse_day(std::string_view text) {
   const auto day = take_day(text);

@@ -18,7 +18,9 @@ using Zone = cctz::time_zone;
 
 // An IANA zone by name; nothing when the machine's zone database has no such zone.
 std::optional<Zone> load_zone(std::string_view name);
-inline Zone utc() { return cctz::utc_time_zone(); }
+inline Zone utc() {
+  return cctz::utc_time_zone();
+}
 
 // The civil day that `when` falls on in `zone`.
 Day day_of(Instant when, const Zone& zone);

@@ -1,9 +1,9 @@
 #pragma once
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-// One thread for calls that block (SQLite, a name look-up), so that the loop never does. Calls run one after another, in
-// the order they were made: an object that is only ever used inside `run` needs no lock.
+// One thread for calls that block (SQLite, a name look-up), so that the loop never does. Calls run one after another,
+// in the order they were made: an object that is only ever used inside `run` needs no lock.
 class Worker {
  public:
   Worker() : pool_(1) {}
@@ -46,7 +46,8 @@ task<std::invoke_result_t<F>> Worker::run(F call) {
   auto finished = std::make_shared<Signal>(loop);
   auto work = std::make_shared<F>(std::move(call));
   ++in_flight_;
-  asio::post(pool_, [job, finished, work, loop, keep = asio::prefer(loop, asio::execution::outstanding_work.tracked)]() mutable {
+  asio::post(pool_, [job, finished, work, loop,
+                     keep = asio::prefer(loop, asio::execution::outstanding_work.tracked)]() mutable {
     try {
       if constexpr (is_void)
         (*work)();

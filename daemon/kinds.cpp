@@ -2,6 +2,8 @@
 
 namespace sluice {
 
-Kinds built_in_kinds() { return {connector_kinds(), sink_kinds()}; }
+Kinds built_in_kinds() {
+  return {connector_kinds(), sink_kinds()};
+}
 
 }  // namespace sluice

@@ -163,7 +163,9 @@ class Connection::Busy {
 };
 
 Connection::Connection(const Target& target)
-    : who_(target.who), connect_timeout_(target.connect_timeout), answer_within_(target.statement_timeout + target.answer_grace) {}
+    : who_(target.who),
+      connect_timeout_(target.connect_timeout),
+      answer_within_(target.statement_timeout + target.answer_grace) {}
 
 Connection::~Connection() {
   if (state_) state_->close();

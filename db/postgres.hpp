@@ -45,7 +45,7 @@ struct Target {
   bool read_write = true;  // refuse servers that only read: after a failover, the old primary
   Duration connect_timeout = std::chrono::seconds(10);    // of each address that is tried
   Duration statement_timeout = std::chrono::minutes(10);  // the server's
-  Duration answer_grace = std::chrono::seconds(30);       // how much longer we wait before we believe that nobody is there
+  Duration answer_grace = std::chrono::seconds(30);  // how much longer we wait before we believe that nobody is there
   Duration lock_timeout = std::chrono::seconds(60);
 };
 

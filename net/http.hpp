@@ -81,8 +81,8 @@ struct HttpOptions {
 // The real one: Beast, TLS 1.2 and newer verified against `ca_file` or the system's authorities, gzip.
 std::unique_ptr<HttpClient> make_http_client(asio::any_io_executor executor, Clock& clock, HttpOptions options);
 
-// How long the Retry-After header asks to wait: seconds, or a date, which counts from the answer's own Date, so that the
-// clocks need not agree. Nothing where there is none that can be read.
+// How long the Retry-After header asks to wait: seconds, or a date, which counts from the answer's own Date, so that
+// the clocks need not agree. Nothing where there is none that can be read.
 std::optional<Duration> retry_after(const HttpResponse& response);
 
 // Percent-encodes everything but unreserved characters.

@@ -20,7 +20,12 @@ class LaneOutput final : public Output {
  public:
   LaneOutput(const LaneJob& job, const Slice& slice, const StreamPlan& plan, LiveStream& stream, RunContext& context,
              Load& load, std::function<task<void>()> first_batch)
-      : job_(job), slice_(slice), plan_(plan), stream_(stream), context_(context), load_(load),
+      : job_(job),
+        slice_(slice),
+        plan_(plan),
+        stream_(stream),
+        context_(context),
+        load_(load),
         first_batch_(std::move(first_batch)) {}
 
   task<void> emit(Batch batch) override {
@@ -69,8 +74,15 @@ class LaneOutput final : public Output {
 class Lane {
  public:
   Lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result, asio::any_io_executor executor)
-      : job_(std::move(job)), stream_(stream), context_(context), result_(result), states_(job_.slices.size()),
-        side_by_side_(executor, job_.parallel), publishing_(executor, 1), moved_(executor), executor_(executor) {
+      : job_(std::move(job)),
+        stream_(stream),
+        context_(context),
+        result_(result),
+        states_(job_.slices.size()),
+        side_by_side_(executor, job_.parallel),
+        publishing_(executor, 1),
+        moved_(executor),
+        executor_(executor) {
     policy_.attempts = 3;
     policy_.most = std::chrono::minutes(1);
   }
@@ -124,8 +136,10 @@ class Lane {
         failure.emplace(Remedy::give_up, fmt::format("slice {}: {}", slice.id(), e.what()));
       }
       if (found && ++additions > max_additions)
-        failure.emplace(Remedy::give_up, fmt::format("slice {}: field '{}' cannot be added to the stream: it turns up again "
-                                                     "and again", slice.id(), found->fields.begin()->first));
+        failure.emplace(Remedy::give_up,
+                        fmt::format("slice {}: field '{}' cannot be added to the stream: it turns up again "
+                                    "and again",
+                                    slice.id(), found->fields.begin()->first));
       else if (found) {
         try {
           co_await stream_.add_fields(std::move(found->fields));
@@ -156,7 +170,8 @@ class Lane {
     failure.message = fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what());
     failure.passing = error.passing();
     result_.failures.push_back(std::move(failure));
-    SliceEnded ended{job_.run, job_.id.pipeline, job_.id.stream, slice.id(), SliceOutcome::failed, error.what(), {}, {}};
+    SliceEnded ended{job_.run, job_.id.pipeline, job_.id.stream, slice.id(), SliceOutcome::failed, error.what(), {},
+                     {}};
     ended.took = context_.clock.uptime() - started;
     context_.events.emit(ended);
   }
@@ -198,9 +213,11 @@ class Lane {
         std::rethrow_exception(failure);
       }
       if (settled) co_return;
-      context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
-                                  fmt::format("{}: the answer was empty although the table has rows of this window; asking "
-                                              "once more", slice.id())});
+      context_.events.emit(
+          Notice{Level::warning, job_.id.pipeline, job_.id.stream,
+                 fmt::format("{}: the answer was empty although the table has rows of this window; asking "
+                             "once more",
+                             slice.id())});
     }
   }
 
@@ -242,8 +259,14 @@ class Lane {
     version_uncertain_ = false;
     if (published.outcome == Published::Outcome::confirm_empty) co_return false;
     job_.version = published.version;
-    SliceEnded ended{job_.run, job_.id.pipeline, job_.id.stream, planned.slice.id(), SliceOutcome::published, {},
-                     published.counts, context_.clock.uptime() - started};
+    SliceEnded ended{job_.run,
+                     job_.id.pipeline,
+                     job_.id.stream,
+                     planned.slice.id(),
+                     SliceOutcome::published,
+                     {},
+                     published.counts,
+                     context_.clock.uptime() - started};
     if (published.outcome == Published::Outcome::superseded) {
       ended.outcome = SliceOutcome::superseded;
       ended.message = "a later read of the same window is in the table already";
@@ -274,7 +297,9 @@ class Lane {
 }  // namespace
 
 LiveStream::LiveStream(const StreamPlan& plan, std::string pipeline, RunContext& context)
-    : plan_(std::make_shared<StreamPlan>(plan)), pipeline_(std::move(pipeline)), context_(context),
+    : plan_(std::make_shared<StreamPlan>(plan)),
+      pipeline_(std::move(pipeline)),
+      context_(context),
       altering_(context.executor, 1) {}
 
 task<void> LiveStream::prepare() {
@@ -307,8 +332,8 @@ void LiveStream::note_unknown(const std::map<std::string, DataType>& fields) {
   for (const auto& [name, type] : fields) {
     if (!noted_.insert(name).second) continue;
     SchemaChanged change{pipeline_, plan_->name, name, "unknown_field", {}};
-    change.message = fmt::format("stream {}: the source gives a field '{}' ({}) that is not declared", plan_->name, name,
-                                 to_string(type));
+    change.message = fmt::format("stream {}: the source gives a field '{}' ({}) that is not declared", plan_->name,
+                                 name, to_string(type));
     context_.events.emit(change);
   }
 }

@@ -55,9 +55,10 @@ struct LaneJob {
   explicit LaneJob(LaneId i) : id(std::move(i)) {}
 };
 
-// Brings one lane to its target. Slices are extracted side by side and published one at a time: those that move progress
-// in their order, the others when they are ready. A slice that fails for good is reported, its followers are loaded all
-// the same but no longer move progress. Throws only cancellation; `result` then holds what was done before it.
+// Brings one lane to its target. Slices are extracted side by side and published one at a time: those that move
+// progress in their order, the others when they are ready. A slice that fails for good is reported, its followers are
+// loaded all the same but no longer move progress. Throws only cancellation; `result` then holds what was done before
+// it.
 task<void> run_lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result);
 
 }  // namespace sluice

@@ -14,19 +14,19 @@ namespace sluice {
 struct StreamPlan {
   std::string name;
   bool enabled = true;
-  StreamSpec spec;                      // shaped by the connector from the stream's options
+  StreamSpec spec;  // shaped by the connector from the stream's options
   Transform transform;
   Table table;
-  std::optional<Duration> lookback;     // window.lookback, else the spec's
-  std::optional<Day> start;             // window.start
-  int slice_days = 1;                   // window.slice, else the spec's
-  std::optional<Duration> sweep;        // how often all objects are read again
-  Settings settings;                    // as written: two equal ones are the same stream
+  std::optional<Duration> lookback;  // window.lookback, else the spec's
+  std::optional<Day> start;          // window.start
+  int slice_days = 1;                // window.slice, else the spec's
+  std::optional<Duration> sweep;     // how often all objects are read again
+  Settings settings;                 // as written: two equal ones are the same stream
 };
 
 // The pipeline's own retry, of a run that failed for a passing cause.
 struct RunRetry {
-  int runs = 3;                          // in all
+  int runs = 3;  // in all
   Duration least = std::chrono::minutes(5), most = std::chrono::hours(1);
 };
 

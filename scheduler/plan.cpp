@@ -7,14 +7,17 @@ namespace {
 
 constexpr int default_history_days = 28;
 
-int whole_days(Duration d) { return static_cast<int>(d / std::chrono::hours(24)); }
+int whole_days(Duration d) {
+  return static_cast<int>(d / std::chrono::hours(24));
+}
 
 Day progress_day(const std::string& done_to, const StreamPlan& stream, const Partition& partition) {
   if (const auto day = parse_day(done_to)) return *day;
-  throw Error(Remedy::give_up,
-              fmt::format("progress of stream {} ({}) is '{}', which is not a day: the stream was loaded with another kind "
-                          "of cursor before; give it a new name",
-                          stream.name, partition.id, done_to));
+  throw Error(
+      Remedy::give_up,
+      fmt::format("progress of stream {} ({}) is '{}', which is not a day: the stream was loaded with another kind "
+                  "of cursor before; give it a new name",
+                  stream.name, partition.id, done_to));
 }
 
 std::vector<PlannedSlice> cut(const Partition& partition, Day from, Day to, Day today, std::optional<Day> done,

@@ -18,10 +18,10 @@ struct Backfill {
 // How far a lane is to be brought, and from where.
 struct Target {
   Instant now;
-  bool full_refresh = false;             // from the stream's start again, window by window
-  std::optional<Day> earliest;           // the first day that the source still has
-  std::optional<std::string> horizon;    // Cursor::value: up to where it is safe to read
-  const Backfill* backfill = nullptr;    // nothing: the live lane
+  bool full_refresh = false;           // from the stream's start again, window by window
+  std::optional<Day> earliest;         // the first day that the source still has
+  std::optional<std::string> horizon;  // Cursor::value: up to where it is safe to read
+  const Backfill* backfill = nullptr;  // nothing: the live lane
 
   explicit Target(Instant n) : now(n) {}
 };
@@ -34,8 +34,8 @@ struct PlannedSlice {
 };
 
 // The slices that bring a lane from `progress` to `target`, in the order in which they move progress.
-// Date windows: the lookback before `done_to`, then everything up to and with today. `done_to` (the first day that is not
-// loaded for good) never passes today, and never moves back.
+// Date windows: the lookback before `done_to`, then everything up to and with today. `done_to` (the first day that is
+// not loaded for good) never passes today, and never moves back.
 std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition& partition, const Progress& progress,
                                       const Target& target);
 

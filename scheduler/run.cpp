@@ -16,7 +16,8 @@ class Run {
 
   task<RunEnded> run() {
     const auto started = context_.clock.uptime();
-    const RunStarted begin{record_.id, record_.pipeline, record_.trigger, record_.planned, record_.started, record_.delay};
+    const RunStarted begin{record_.id,      record_.pipeline, record_.trigger,
+                           record_.planned, record_.started,  record_.delay};
     context_.events.emit(begin);
     std::exception_ptr cancelled;
     try {
@@ -43,7 +44,8 @@ class Run {
     co_await group.join();
     if (!finished)
       failures_.push_back({fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout)",
-                                       format_duration(pipeline_.timeout), pipeline_.name), true});
+                                       format_duration(pipeline_.timeout), pipeline_.name),
+                           true});
   }
 
   task<void> watch(TaskGroup& group) {
@@ -103,9 +105,9 @@ class Run {
     if (partition.active) return true;
     const auto id = pipeline_.name + '/' + plan.name + '/' + partition.id;
     if (context_.remembered.reported_inactive.insert(id).second)
-      context_.events.emit(Notice{Level::warning, pipeline_.name, plan.name,
-                                  fmt::format("{} ({}) is left out: {}", partition.id, partition.name,
-                                              partition.inactive_reason)});
+      context_.events.emit(
+          Notice{Level::warning, pipeline_.name, plan.name,
+                 fmt::format("{} ({}) is left out: {}", partition.id, partition.name, partition.inactive_reason)});
     return false;
   }
 
@@ -130,7 +132,8 @@ class Run {
     if (options_.backfill) target.backfill = &*options_.backfill;
     if (plan->spec.cursor == Cursor::value) {
       if (options_.backfill)
-        throw Error(Remedy::give_up, "a stream without date windows cannot be backfilled; use `sluice run --full-refresh`");
+        throw Error(Remedy::give_up,
+                    "a stream without date windows cannot be backfilled; use `sluice run --full-refresh`");
       target.horizon = co_await connector.horizon(plan->spec, partition);
     }
     const LaneId live(pipeline_.name, plan->name, partition.id, options_.backfill ? options_.backfill->name : "live");
@@ -144,7 +147,8 @@ class Run {
     co_return newest;
   }
 
-  task<std::optional<Instant>> bring(LiveStream& stream, LaneId lane, const Partition& partition, const Target& target) {
+  task<std::optional<Instant>> bring(LiveStream& stream, LaneId lane, const Partition& partition,
+                                     const Target& target) {
     LaneJob job(std::move(lane));
     const auto progress = co_await context_.sink.sink.progress(job.id);
     job.slices = plan_slices(*stream.plan(), partition, progress, target);
@@ -207,8 +211,8 @@ class Run {
   RunContext& context_;
   Duration last_sign_{};
   std::int64_t planned_ = 0;
-  std::list<LaneResult> lanes_;          // filled while the lanes run: a cancelled run has done what it has done
-  std::vector<LaneFailure> failures_;    // of whole streams, partitions, and of the run
+  std::list<LaneResult> lanes_;        // filled while the lanes run: a cancelled run has done what it has done
+  std::vector<LaneFailure> failures_;  // of whole streams, partitions, and of the run
 };
 
 }  // namespace

@@ -7,9 +7,9 @@
 #include "core/clock.hpp"
 #include "core/connector.hpp"
 #include "core/events.hpp"
+#include "core/retry.hpp"
 #include "core/sink.hpp"
 #include "core/state.hpp"
-#include "core/retry.hpp"
 #include "scheduler/pipeline.hpp"
 #include "scheduler/plan.hpp"
 
@@ -19,7 +19,8 @@ namespace sluice {
 struct SharedSource {
   Connector& connector;
   Semaphore slots;  // slices being extracted
-  SharedSource(Connector& c, asio::any_io_executor executor) : connector(c), slots(std::move(executor), c.parallel_slices()) {}
+  SharedSource(Connector& c, asio::any_io_executor executor)
+      : connector(c), slots(std::move(executor), c.parallel_slices()) {}
 };
 
 // A sink as all its runs share it.
@@ -54,14 +55,15 @@ struct RunOptions {
   std::vector<std::string> streams;  // empty: all that are enabled
   bool full_refresh = false;
   std::optional<Backfill> backfill;
-  std::optional<Instant> up_to;      // stands for a missed fire: reads no further than here
-  int parallel = 0;                  // slices of one lane at a time; 0: as many as the source takes
+  std::optional<Instant> up_to;  // stands for a missed fire: reads no further than here
+  int parallel = 0;              // slices of one lane at a time; 0: as many as the source takes
 };
 
-// One run of a pipeline from its first request to its outcome. `run.id`, `pipeline`, `trigger`, `planned`, `started` are
-// given; the outcome, the counts and the message are filled in and returned as the event that was emitted.
-// A failed slice stops neither other partitions nor other streams. Throws only when it is cancelled from outside
-// (after emitting the outcome `cancelled`).
-task<RunEnded> run_pipeline(const Pipeline& pipeline, const RunRecord& run, const RunOptions& options, RunContext& context);
+// One run of a pipeline from its first request to its outcome. `run.id`, `pipeline`, `trigger`, `planned`, `started`
+// are given; the outcome, the counts and the message are filled in and returned as the event that was emitted. A failed
+// slice stops neither other partitions nor other streams. Throws only when it is cancelled from outside (after emitting
+// the outcome `cancelled`).
+task<RunEnded> run_pipeline(const Pipeline& pipeline, const RunRecord& run, const RunOptions& options,
+                            RunContext& context);
 
 }  // namespace sluice

@@ -20,8 +20,8 @@ struct SinkContext {
 };
 
 struct SinkKind {
-  std::string_view type;              // `type:` in sinks
-  std::span<const Option> options;    // beside type
+  std::string_view type;            // `type:` in sinks
+  std::span<const Option> options;  // beside type
   std::unique_ptr<Sink> (*make)(const Settings& settings, const SinkContext& context);
 };
 

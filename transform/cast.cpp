@@ -17,14 +17,18 @@ std::string text_of(const Batch& batch, const Cell& cell, DataType type) {
   if (cell.kind == Kind::text) return std::string(batch.text(cell));
   if (cell.kind == Kind::float64) return fmt::format("{}", cell.real);
   switch (type.type) {
-    case Type::boolean: return cell.integer ? "true" : "false";
-    case Type::date: return format_day(Day(1970, 1, 1) + cell.integer);
-    case Type::timestamp: return format_instant(Instant(Duration(cell.integer)));
+    case Type::boolean:
+      return cell.integer ? "true" : "false";
+    case Type::date:
+      return format_day(Day(1970, 1, 1) + cell.integer);
+    case Type::timestamp:
+      return format_instant(Instant(Duration(cell.integer)));
     case Type::time: {
       const auto text = format_instant(Instant(Duration(cell.integer)));
       return text.substr(11, text.size() - 12);
     }
-    default: return std::to_string(cell.integer);
+    default:
+      return std::to_string(cell.integer);
   }
 }
 
@@ -33,14 +37,22 @@ std::string text_of(const Batch& batch, const Cell& cell, DataType type) {
 bool can_cast(DataType from, DataType to) {
   if (from.type == to.type || to.type == Type::text) return true;
   switch (from.type) {
-    case Type::text: return to.type != Type::bytes && to.type != Type::json;
-    case Type::int64: return to.type == Type::decimal || to.type == Type::float64 || to.type == Type::boolean;
-    case Type::decimal: return to.type == Type::int64 || to.type == Type::float64;
-    case Type::float64: return to.type == Type::int64;
-    case Type::boolean: return to.type == Type::int64;
-    case Type::timestamp: return to.type == Type::date;
-    case Type::date: return to.type == Type::timestamp;
-    default: return false;
+    case Type::text:
+      return to.type != Type::bytes && to.type != Type::json;
+    case Type::int64:
+      return to.type == Type::decimal || to.type == Type::float64 || to.type == Type::boolean;
+    case Type::decimal:
+      return to.type == Type::int64 || to.type == Type::float64;
+    case Type::float64:
+      return to.type == Type::int64;
+    case Type::boolean:
+      return to.type == Type::int64;
+    case Type::timestamp:
+      return to.type == Type::date;
+    case Type::date:
+      return to.type == Type::timestamp;
+    default:
+      return false;
   }
 }
 

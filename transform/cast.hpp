@@ -10,9 +10,9 @@ namespace sluice {
 // Whether a column of type `from` can be cast to `to` at all.
 bool can_cast(DataType from, DataType to);
 
-// The cell as the other type, its text put into the batch's arena. NULL stays NULL. Nothing is ever guessed: a value that
-// has no exact form in the new type (but for a decimal's surplus fraction digits, which are rounded half away from zero)
-// gives nothing, and `fault` says why.
+// The cell as the other type, its text put into the batch's arena. NULL stays NULL. Nothing is ever guessed: a value
+// that has no exact form in the new type (but for a decimal's surplus fraction digits, which are rounded half away from
+// zero) gives nothing, and `fault` says why.
 std::optional<Cell> cast_cell(Batch& batch, const Cell& cell, DataType from, DataType to, std::string& fault);
 
 }  // namespace sluice

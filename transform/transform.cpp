@@ -77,9 +77,15 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
 
   for (const auto& step : steps) {
     switch (step.action) {
-      case TransformStep::Action::select: select(working, step, faults); break;
-      case TransformStep::Action::drop: drop(working, step); break;
-      case TransformStep::Action::rename: rename(working, step, faults); break;
+      case TransformStep::Action::select:
+        select(working, step, faults);
+        break;
+      case TransformStep::Action::drop:
+        drop(working, step);
+        break;
+      case TransformStep::Action::rename:
+        rename(working, step, faults);
+        break;
       case TransformStep::Action::cast:
         for (const auto& [name, text] : step.pairs) {
           auto* column = working.find(name);
@@ -102,8 +108,7 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
   const auto where = steps.empty() ? stream.options.where() : steps.back().where;
   const auto kept = [&](const std::string& name, std::string_view why) {
     auto now = table_name(stream, working, name);
-    if (now.empty())
-      faults.emplace_back(where, fmt::format("column '{}' cannot be left out: it is {}", name, why));
+    if (now.empty()) faults.emplace_back(where, fmt::format("column '{}' cannot be left out: it is {}", name, why));
     return now;
   };
   table.key.clear();
@@ -112,7 +117,8 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
     for (std::size_t i = 0; i < stream.columns.size(); ++i)
       if (stream.columns[i].name == name) made.key_.emplace_back(i, stream.columns[i].type.type);
   }
-  table.partition_column = stream.partition_column.empty() ? "" : kept(stream.partition_column, "the slice's partition");
+  table.partition_column =
+      stream.partition_column.empty() ? "" : kept(stream.partition_column, "the slice's partition");
   table.cursor_column = stream.cursor_column.empty() ? "" : kept(stream.cursor_column, "what tells windows apart");
   table.cursor = stream.cursor;
   table.columns = std::move(working.columns);

@@ -12,8 +12,8 @@ namespace sluice {
 // One step of a stream's `transform:`, as written; steps apply in their order.
 struct TransformStep {
   enum class Action { select, rename, cast, drop } action = Action::select;
-  std::vector<std::string> columns;                                 // select, drop
-  std::vector<std::pair<std::string, std::string>> pairs;           // rename: from → to; cast: column → type
+  std::vector<std::string> columns;                        // select, drop
+  std::vector<std::pair<std::string, std::string>> pairs;  // rename: from → to; cast: column → type
   Where where;
 };
 
@@ -24,7 +24,8 @@ class Transform {
   // Works out the columns, the key and the window columns that the steps leave, into `table` (its name, mode, indexes
   // and so on are set by the caller). Faults: unknown columns, two columns of one name, a cast that cannot be, a key or
   // window column that is dropped.
-  static Transform make(const StreamSpec& stream, const std::vector<TransformStep>& steps, Table& table, Faults& faults);
+  static Transform make(const StreamSpec& stream, const std::vector<TransformStep>& steps, Table& table,
+                        Faults& faults);
 
   // In place. Rows whose value does not fit its cast are moved to the rejects.
   void apply(Batch& batch) const;

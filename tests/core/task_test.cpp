@@ -1,7 +1,6 @@
 #include "core/task.hpp"
 
 #include <catch2/catch.hpp>
-
 #include <thread>
 
 #include "core/error.hpp"
@@ -100,7 +99,10 @@ TEST_CASE("with_timeout gives the result of an operation that never waits") {
   World world;
   const auto answer = []() -> task<int> { co_return 42; };
   CHECK(world.run(with_timeout(world.clock(), 1min, answer())) == 42);
-  const auto fail = []() -> task<int> { throw Error(Remedy::give_up, "broken"); co_return 0; };
+  const auto fail = []() -> task<int> {
+    throw Error(Remedy::give_up, "broken");
+    co_return 0;
+  };
   CHECK_THROWS_WITH(world.run(with_timeout(world.clock(), 1min, fail())), "broken");
 }
 

@@ -210,4 +210,6 @@ TEST_CASE("URLs name files") {
     CHECK_THROWS_WITH(sqlite::path_of_url(bad), Catch::Contains("sqlite:///absolute/path.db"));
 }
 
-TEST_CASE("literals are quoted whatever they hold") { CHECK(sqlite::literal("it's") == "'it''s'"); }
+TEST_CASE("literals are quoted whatever they hold") {
+  CHECK(sqlite::literal("it's") == "'it''s'");
+}

@@ -1,7 +1,8 @@
 #include "scheduler/plan.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+
+#include <catch2/catch.hpp>
 
 #include "core/error.hpp"
 
@@ -18,7 +19,9 @@ StreamPlan daily(Duration lookback = 48h) {
   return stream;
 }
 
-Partition account(const char* zone = "UTC") { return Partition("1", *load_zone(zone)); }
+Partition account(const char* zone = "UTC") {
+  return Partition("1", *load_zone(zone));
+}
 
 Progress done_to(const char* text) {
   Progress progress;
@@ -35,7 +38,9 @@ std::string show(const std::vector<PlannedSlice>& slices) {
   return text;
 }
 
-Target at(const char* now) { return Target(*parse_instant(now)); }
+Target at(const char* now) {
+  return Target(*parse_instant(now));
+}
 
 }  // namespace
 
@@ -68,8 +73,8 @@ TEST_CASE("after an outage the lookback counts from where progress stood") {
 TEST_CASE("today is the partition's own, ahead of UTC and behind it") {
   CHECK(show(plan_slices(daily(0s), account("Asia/Tokyo"), done_to("2026-03-03"), at("2026-03-03T16:00:00Z"))) ==
         "2026-03-03>2026-03-04 2026-03-04>2026-03-04");
-  CHECK(show(plan_slices(daily(0s), account("America/Los_Angeles"), done_to("2026-03-02"), at("2026-03-03T05:00:00Z"))) ==
-        "2026-03-02");
+  CHECK(show(plan_slices(daily(0s), account("America/Los_Angeles"), done_to("2026-03-02"),
+                         at("2026-03-03T05:00:00Z"))) == "2026-03-02");
 }
 
 TEST_CASE("the lookback does not reach before the start that was asked for") {

@@ -217,10 +217,9 @@ TEST_CASE("a cancelled run ends as cancelled, leaves nothing behind, and the nex
   RunRecord record;
   record.id = "run";
   record.pipeline = "p";
-  CHECK_FALSE(f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"),
-                                [](Fixture& x, RunRecord& r) -> task<void> {
-                                  co_await run_pipeline(x.pipeline, r, x.options, x.context);
-                                }(f, record)));
+  CHECK_FALSE(f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"), [](Fixture& x, RunRecord& r) -> task<void> {
+    co_await run_pipeline(x.pipeline, r, x.options, x.context);
+  }(f, record)));
   REQUIRE(f.events.of<RunEnded>().size() == 1);
   CHECK(f.events.of<RunEnded>()[0].outcome == Outcome::cancelled);
   CHECK(f.sink.open_loads == 0);

@@ -105,7 +105,9 @@ class MemoryLoad final : public Load {
 
 }  // namespace
 
-task<std::vector<std::string>> MemorySink::plan(const Table&) { co_return std::vector<std::string>(); }
+task<std::vector<std::string>> MemorySink::plan(const Table&) {
+  co_return std::vector<std::string>();
+}
 
 task<std::map<std::string, std::string>> MemorySink::prepare(const Table& table) {
   std::map<std::string, std::string> changes;
@@ -131,13 +133,15 @@ task<std::vector<std::pair<LaneId, Progress>>> MemorySink::lanes(const std::stri
   co_return found;
 }
 
-task<std::unique_ptr<Load>> MemorySink::open(const Table& table, const LaneId& lane, const Slice& slice, const std::string&,
-                                             Instant) {
+task<std::unique_ptr<Load>> MemorySink::open(const Table& table, const LaneId& lane, const Slice& slice,
+                                             const std::string&, Instant) {
   std::unique_ptr<Load> load = std::make_unique<MemoryLoad>(*this, table, lane, slice);
   co_return load;
 }
 
-task<std::int64_t> MemorySink::count_quarantined(const std::string&, const std::string&) { co_return 0; }
+task<std::int64_t> MemorySink::count_quarantined(const std::string&, const std::string&) {
+  co_return 0;
+}
 
 task<std::vector<QuarantinedRow>> MemorySink::quarantined(const std::string&, const std::string&, std::size_t) {
   co_return std::vector<QuarantinedRow>();

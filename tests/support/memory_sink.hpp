@@ -26,13 +26,13 @@ class MemorySink final : public Sink {
   task<void> close() override { co_return; }
 
   // What a test looks at, and how it makes trouble.
-  std::map<std::string, std::vector<Row>> rows;               // table → rows
+  std::map<std::string, std::vector<Row>> rows;  // table → rows
   std::map<LaneId, Progress> progresses;
-  std::vector<std::string> published;                          // slice ids, in order
-  std::map<std::string, std::vector<std::string>> columns;    // table → columns
-  std::vector<Error> fail_publishes;                           // thrown by the next publishes, first first
-  bool lose_next_commit_reply = false;                         // published, and yet an error
-  std::vector<std::string> without;                            // columns left out, as told
+  std::vector<std::string> published;                       // slice ids, in order
+  std::map<std::string, std::vector<std::string>> columns;  // table → columns
+  std::vector<Error> fail_publishes;                        // thrown by the next publishes, first first
+  bool lose_next_commit_reply = false;                      // published, and yet an error
+  std::vector<std::string> without;                         // columns left out, as told
   std::vector<bool> complete;
   std::vector<bool> compared_all;
   int open_loads = 0;

@@ -20,8 +20,8 @@ class ScriptedConnector final : public Connector {
     std::vector<Error> errors;                     // thrown by the first reads
     std::vector<std::vector<std::int64_t>> reads;  // values of n, read after read; the last one repeats
     Duration delay{};
-    std::map<std::string, DataType> unknown;       // fields that no column asks for
-    std::size_t count = 0;                         // of the reads that gave rows
+    std::map<std::string, DataType> unknown;  // fields that no column asks for
+    std::size_t count = 0;                    // of the reads that gave rows
   };
   std::map<std::string, Answer> answers;
   std::vector<Partition> accounts{Partition("a")};

@@ -1,7 +1,8 @@
 #include "transform/transform.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+
+#include <catch2/catch.hpp>
 
 #include "transform/cast.hpp"
 
@@ -12,8 +13,8 @@ namespace {
 
 StreamSpec insights() {
   StreamSpec spec;
-  spec.columns = {Column("account_id", Type::text), Column("date_start", Type::date), Column("impressions", Type::int64),
-                  Column("spend", Type::decimal), Column("cpp", Type::decimal)};
+  spec.columns = {Column("account_id", Type::text), Column("date_start", Type::date),
+                  Column("impressions", Type::int64), Column("spend", Type::decimal), Column("cpp", Type::decimal)};
   spec.key = {"account_id", "date_start"};
   spec.cursor = Cursor::date;
   spec.partition_column = "account_id";
@@ -39,10 +40,12 @@ struct Made {
   Table table;
   Faults faults;
   Transform transform;
-  explicit Made(const std::vector<TransformStep>& steps) : transform(Transform::make(insights(), steps, table, faults)) {}
+  explicit Made(const std::vector<TransformStep>& steps)
+      : transform(Transform::make(insights(), steps, table, faults)) {}
   std::string columns() const {
     std::string text;
-    for (const auto& c : table.columns) text += fmt::format("{}{}:{}@{}", text.empty() ? "" : " ", c.name, to_string(c.type), c.source);
+    for (const auto& c : table.columns)
+      text += fmt::format("{}{}:{}@{}", text.empty() ? "" : " ", c.name, to_string(c.type), c.source);
     return text;
   }
   std::string fault() const { return faults.empty() ? "" : faults.front().message; }
@@ -96,10 +99,13 @@ TEST_CASE("steps that cannot be are faults that say why") {
         "column 'account_id' cannot be left out: it is part of the key");
   CHECK(Made({pairs(Action::rename, {{"spend", "cpp"}})}).fault() == "two columns would be called 'cpp'");
   CHECK(Made({pairs(Action::cast, {{"spend", "money"}})}).fault() == "'money' is not a type");
-  CHECK(Made({pairs(Action::cast, {{"spend", "date"}})}).fault() == "column 'spend' is decimal, which cannot be cast to date");
+  CHECK(Made({pairs(Action::cast, {{"spend", "date"}})}).fault() ==
+        "column 'spend' is decimal, which cannot be cast to date");
 }
 
-TEST_CASE("dropping a column that the stream does not have is fine") { CHECK(Made({columns(Action::drop, {"email"})}).fault() == ""); }
+TEST_CASE("dropping a column that the stream does not have is fine") {
+  CHECK(Made({columns(Action::drop, {"email"})}).fault() == "");
+}
 
 TEST_CASE("decimals are cast exactly, rounded half away from zero, and never overflow silently") {
   const DataType any(Type::decimal), money(Type::decimal, 6, 2);
