@@ -68,7 +68,9 @@ void Connection::check(PGresult* result) const {
   const auto sqlstate = field(result, PG_DIAG_SQLSTATE);
   // Detail and context quote values of rows; the first line does not as a rule.
   auto message = field(result, PG_DIAG_MESSAGE_PRIMARY);
-  const bool lost = sqlstate.empty() || PQstatus(state_->connection) == CONNECTION_BAD || sqlstate.starts_with("57P");
+  const auto severity = field(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+  const bool ends_session = severity == "FATAL" || severity == "PANIC";
+  const bool lost = sqlstate.empty() || ends_session || PQstatus(state_->connection) == CONNECTION_BAD;
   if (message.empty()) message = "the connection to the server was lost: " + trimmed(PQresultErrorMessage(result));
   const auto advice = advice_for(sqlstate);
   throw PgError(remedy_for(sqlstate), sqlstate, lost,

@@ -115,14 +115,18 @@ task<void> Connection::connect(Parameters parameters) {
 }
 
 task<void> Connection::set_up(const Target& target) {
-  // Set after connecting: poolers refuse what they do not know in the start-up packet.
+  // Set after connecting: poolers refuse what they do not know in the start-up packet. Read committed: what a lock made
+  // wait for must be seen once the lock is had.
   Statement statement(
       "SELECT pg_catalog.set_config(s.name, s.value, false) FROM (VALUES ('search_path', 'pg_catalog'), ('TimeZone', "
       "'UTC'), "
       "('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'iso_8601'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), "
       "('client_min_messages', 'warning'), ('standard_conforming_strings', 'on'), ('statement_timeout', $1), "
       "('lock_timeout', $2), ('idle_in_transaction_session_timeout', '300000'), "
-      "('client_connection_check_interval', CASE WHEN $3::int >= 140000 THEN '10000' END)) AS s (name, value) "
+      "('default_transaction_isolation', 'read committed'), "
+      "('idle_session_timeout', CASE WHEN $3::int >= 140000 THEN '0' END), "
+      "('client_connection_check_interval', CASE WHEN $3::int >= 140000 THEN '10000' END), "
+      "('transaction_timeout', CASE WHEN $3::int >= 170000 THEN '0' END)) AS s (name, value) "
       "WHERE s.value IS NOT NULL");
   statement.params.emplace_back(milliseconds(target.statement_timeout));
   statement.params.emplace_back(milliseconds(target.lock_timeout));

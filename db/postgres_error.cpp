@@ -25,6 +25,7 @@ constexpr std::array rules{
     Rule{"55P03", Remedy::retry, "another session holds a lock on the table: see pg_locks"},
     Rule{"25006", Remedy::retry, "the server only reads: it is a replica, or a failover is under way"},
     Rule{"25P03", Remedy::retry, {}},
+    Rule{"25P04", Remedy::retry, "the transaction took longer than the server's transaction_timeout"},
     Rule{"58", Remedy::retry, "the server could not read or write its files: see its log"},
     Rule{"23505", Remedy::retry, "somebody else wrote a row with the same key"},
     Rule{"28P01", Remedy::give_up, "check the user and the password"},

@@ -101,7 +101,7 @@ TEST_CASE("each host of the URL is an endpoint of its own, and only names are lo
 
 TEST_CASE("the server's errors say whether to try again, stop, or do something first") {
   for (const auto* passing :
-       {"08006", "57P01", "57P03", "40001", "40P01", "53100", "53300", "55P03", "25006", "57014", ""})
+       {"08006", "57P01", "57P03", "40001", "40P01", "53100", "53300", "55P03", "25006", "25P03", "25P04", "57014", ""})
     CHECK(remedy_for(passing) == Remedy::retry);
   for (const auto* lasting : {"28P01", "28000", "3D000", "42501", "42P01", "22P02"})
     CHECK(remedy_for(lasting) == Remedy::give_up);
@@ -110,7 +110,14 @@ TEST_CASE("the server's errors say whether to try again, stop, or do something f
 }
 
 TEST_CASE("a session is set up so that the server's own settings do not matter") {
-  Session session;
+  auto& cluster = PostgresCluster::instance();
+  const auto database = cluster.fresh_database();
+  for (const auto* setting : {"default_transaction_isolation = 'repeatable read'", "idle_session_timeout = '1s'",
+                              "statement_timeout = '1s'", "search_path = 'public'", "TimeZone = 'Asia/Kolkata'"})
+    cluster.psql("postgres", "ALTER DATABASE " + database + " SET " + setting);
+  Session session(target_of(cluster.url(database)));
+  CHECK(session.ask("SHOW default_transaction_isolation") == "read committed");
+  CHECK(session.ask("SHOW idle_session_timeout") == "0");
   CHECK(session.ask("SHOW search_path") == "pg_catalog");
   CHECK(session.ask("SHOW TimeZone") == "UTC");
   CHECK(session.ask("SHOW statement_timeout") == "10min");
@@ -207,6 +214,17 @@ TEST_CASE("a backend that is ended is a lost connection with a passing cause") {
   CHECK(error.passing());
   CHECK_FALSE(session.connection->idle());
   CHECK(failure_of([&] { session.ask("SELECT 1"); }).connection_lost());
+}
+
+TEST_CASE("a session that the server ends for idling in a transaction is lost, with a passing cause") {
+  Session session;
+  session.ask("SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '20', false)");
+  session.run(session.connection->exec("BEGIN"));
+  session.run(session.clock.sleep_for(200ms));
+  const auto error = failure_of([&] { session.ask("SELECT 1"); });
+  CHECK(error.sqlstate() == "25P03");
+  CHECK(error.connection_lost());
+  CHECK(error.passing());
 }
 
 TEST_CASE("a cancelled statement closes the session: nobody could tell its answer from the next one's") {
