@@ -185,6 +185,25 @@ task<std::vector<Result>> Connection::exec_all(std::vector<Statement> statements
   co_return results;
 }
 
+task<std::optional<PgError>> Connection::attempt(std::vector<Statement> statements) {
+  constexpr std::string_view lock_not_available = "55P03";
+  statements.insert(statements.begin(), "SAVEPOINT attempt");
+  statements.emplace_back("RELEASE SAVEPOINT attempt");
+  std::optional<PgError> refusal;
+  try {
+    co_await exec_all(std::move(statements));
+  } catch (const PgError& error) {
+    refusal = error;
+  }
+  if (!refusal) co_return refusal;
+  if (refusal->passing() && refusal->sqlstate() != lock_not_available) throw *refusal;
+  std::vector<Statement> undo;
+  undo.emplace_back("ROLLBACK TO SAVEPOINT attempt");
+  undo.emplace_back("RELEASE SAVEPOINT attempt");
+  co_await exec_all(std::move(undo));
+  co_return refusal;
+}
+
 task<void> Connection::begin_copy(std::string sql) {
   Busy busy(*this, answer_within_);
   const Statement statement(std::move(sql));

@@ -99,6 +99,9 @@ class Connection {
   task<Result> exec(Statement statement);
   // One round trip. The first failure is thrown and the statements after it are not run.
   task<std::vector<Result>> exec_all(std::vector<Statement> statements);
+  // All of them or none, inside the open transaction, which goes on either way. Gives the error when the server refuses
+  // them: a lock that is held counts as that. What else passes by itself (a full disk, a lost connection) is thrown.
+  task<std::optional<PgError>> attempt(std::vector<Statement> statements);
 
   // COPY … FROM STDIN: begin, put as often as needed (at best some 64 KiB each), end. `put` returns when libpq has
   // handed nearly all of it to the kernel: a slow server slows the caller down. Gives the rows that were stored.

@@ -177,6 +177,38 @@ TEST_CASE("statements of one round trip stop at the first failure") {
   CHECK(session.ask("SELECT count(*) FROM pg_temp.t") == "2");
 }
 
+TEST_CASE("statements that the server refuses are undone and told, and the transaction goes on") {
+  Session session;
+  auto& connection = *session.connection;
+  session.run(connection.exec("BEGIN"));
+  session.run(connection.exec("CREATE TEMP TABLE t (x int)"));
+  std::vector<Statement> good, bad;
+  good.emplace_back("INSERT INTO pg_temp.t VALUES (1)");
+  bad.emplace_back("INSERT INTO pg_temp.t VALUES (2)");
+  bad.emplace_back("INSERT INTO pg_temp.t VALUES ('three')");
+  CHECK_FALSE(session.run(connection.attempt(good)));
+  const auto refusal = session.run(connection.attempt(bad));
+  REQUIRE(refusal);
+  CHECK(refusal->sqlstate() == "22P02");
+  CHECK_FALSE(session.run(connection.attempt(good)));
+  session.run(connection.exec("COMMIT"));
+  CHECK(session.ask("SELECT string_agg(x::text, ' ') FROM pg_temp.t") == "1 1");
+}
+
+TEST_CASE("what passes by itself is no refusal, but a lock is") {
+  Session session;
+  const auto refused_with = [&](const std::string& sqlstate) {
+    std::vector<Statement> statements;
+    statements.emplace_back("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '" + sqlstate + "'; END $$");
+    session.run(session.connection->exec("BEGIN"));
+    const auto refusal = session.run(session.connection->attempt(statements));
+    session.run(session.connection->exec("ROLLBACK"));
+    return refusal.has_value();
+  };
+  CHECK(refused_with("55P03"));
+  CHECK(failure_of([&] { refused_with("53100"); }).sqlstate() == "53100");
+}
+
 TEST_CASE("COPY takes more than the socket holds, and counts what was stored") {
   Session session;
   session.run(session.connection->exec("CREATE TEMP TABLE t (x text)"));
