@@ -47,12 +47,7 @@ class PostgresLoad final : public Load {
         run_(std::move(run)),
         told_by_bytes_(bytes_tell_keys()),
         rows_(told_by_bytes_ && !table_.key.empty()) {
-    if (scope_of(table_) != Scope::none && scope_of(table_) != Scope::slice && !slice_.partition().id.empty() &&
-        !table_.find(table_.partition_column))
-      throw Error(Remedy::give_up,
-                  fmt::format("table {}: no column holds the partition ({}), so that publishing one would delete the "
-                              "rows of the others; keep the column in `transform:`",
-                              table_.name, slice_.partition().id));
+    check_scope(table_, slice_);
   }
 
   ~PostgresLoad() override {
@@ -62,6 +57,7 @@ class PostgresLoad final : public Load {
 
   task<void> stage(Batch& batch) override {
     const auto repaired = encoder_.repaired();
+    reject_strays(table_, slice_, batch);
     for (auto& reject : batch.rejects) rejects_.push_back(reject);
     for (std::size_t i = 0; i < batch.rows(); ++i) take(batch, i);
     batch.repaired_texts += encoder_.repaired() - repaired;
@@ -112,11 +108,8 @@ class PostgresLoad final : public Load {
   void take(const Batch& batch, std::size_t i) {
     scratch_.clear();
     Reject why;
-    if (!inside(batch, i, why) || !encoder_.encode(batch, i, scratch_, why)) {
-      why.key = key_of(batch, i);
-      why.raw = batch.raw(i);
-      if (why.raw.empty()) why.raw = cells_json(batch, i);
-      rejects_.push_back(std::move(why));
+    if (!encoder_.encode(batch, i, scratch_, why)) {
+      rejects_.push_back(reject_of(table_, batch, i, std::move(why.rule), std::move(why.reason)));
       return;
     }
     ++taken_;
@@ -146,49 +139,6 @@ class PostgresLoad final : public Load {
     if (different.empty()) return;
     if (table_.cursor == Cursor::date) throw_contradiction(table_, slice_, different);
     if (not_older(columns, table_.cursor_column, first, second)) rows_.replace(twin, second, key_size);
-  }
-
-  // A row that lies outside what the slice stands for would be deleted by nobody, and might overwrite another slice's.
-  bool inside(const Batch& batch, std::size_t i, Reject& why) const {
-    const auto scope = scope_of(table_);
-    if (scope == Scope::none || scope == Scope::slice) return true;
-    const auto cells = batch.row(i);
-    const auto* partition = table_.find(table_.partition_column);
-    if (partition && cell_text(batch, cells[partition->source], partition->type) != slice_.partition().id)
-      return outside(partition->name, why);
-    const auto* window = slice_.day_window();
-    const auto* day = table_.find(table_.cursor_column);
-    if (!window || scope != Scope::window || !day || day->type.type != Type::date) return true;
-    const auto& cell = cells[day->source];
-    if (cell.kind != Kind::int64) return true;
-    const Day at = Day(1970, 1, 1) + cell.integer;
-    return (window->from <= at && at < window->to) || outside(day->name, why);
-  }
-
-  bool outside(const std::string& column, Reject& why) const {
-    why.rule = "window";
-    why.reason = fmt::format("column {}: the row does not belong to the slice that was asked for", column);
-    return false;
-  }
-
-  std::string key_of(const Batch& batch, std::size_t i) const {
-    std::vector<std::string> values;
-    for (const auto& name : table_.key) {
-      const auto* column = table_.find(name);
-      const auto& cell = batch.row(i)[column->source];
-      if (cell.is_null() && column->type.type != Type::text) return {};
-      values.push_back(cell.is_null() ? std::string() : cell_text(batch, cell, column->type));
-    }
-    return values.empty() ? std::string() : key_json(values);
-  }
-
-  std::string cells_json(const Batch& batch, std::size_t i) const {
-    std::vector<std::pair<std::string, std::string>> fields;
-    for (const auto& column : table_.columns) {
-      const auto& cell = batch.row(i)[column.source];
-      if (!cell.is_null()) fields.emplace_back(column.name, cell_text(batch, cell, column.type));
-    }
-    return object_json(fields);
   }
 
   void note_partition(const Cell& cell) {
@@ -426,9 +376,7 @@ class PostgresLoad final : public Load {
     for (const auto& reject : rejects_) {
       spared.push_back(comparable_key(reject));
       if (spared.back().empty()) {
-        core_->events.emit(Notice{
-            Level::warning, lane_.pipeline, lane_.stream,
-            fmt::format("{}: a rejected row has no readable key, so no row of its window is deleted", slice_.id())});
+        core_->events.emit(Notice{Level::warning, lane_.pipeline, lane_.stream, deletion_suspended(slice_)});
         co_return;
       }
     }
@@ -437,7 +385,7 @@ class PostgresLoad final : public Load {
   }
 
   std::vector<std::string> comparable_key(const Reject& reject) const {
-    auto key = readable_key(reject, table_.key.size());
+    auto key = readable_key(reject, table_);
     for (std::size_t i = 0; i < key.size(); ++i)
       if (!PostgresStatements::comparable_as_text(encoder_.columns()[i].oid)) return {};
     return key;

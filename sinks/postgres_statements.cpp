@@ -21,10 +21,6 @@ std::string_view comparison_type(std::uint32_t oid) {
       return "numeric";
     case pg_oid::date:
       return "date";
-    case pg_oid::timestamp:
-      return "date::timestamp";
-    case pg_oid::timestamptz:
-      return "date::timestamptz";
     case pg_oid::uuid:
       return "uuid";
     default:
@@ -398,8 +394,6 @@ bool PostgresStatements::comparable_as_text(std::uint32_t oid) {
     case pg_oid::int4:
     case pg_oid::int8:
     case pg_oid::date:
-    case pg_oid::boolean:
-    case pg_oid::uuid:
       return true;
     default:
       return false;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/error.hpp"
+#include "sinks/copy_encoder.hpp"
 
 namespace sluice {
 namespace {
@@ -18,6 +19,78 @@ std::optional<DayWindow> parse_window(std::string_view text) {
   const auto last = dots == std::string_view::npos ? from : parse_day(text.substr(dots + 2));
   if (!from || !last) return {};
   return DayWindow{*from, *last + 1};
+}
+
+constexpr std::string_view stray_rule = "window";
+
+// Whether rows of the table belong to one slice, by their cells.
+class Belonging {
+ public:
+  Belonging(const Table& table, const Slice& slice) : id_(slice.partition().id) {
+    const auto scope = scope_of(table);
+    if (scope != Scope::window && scope != Scope::partition) return;
+    if (!table.partition_column.empty()) partition_ = table.find(table.partition_column);
+    const auto* window = slice.day_window();
+    if (scope != Scope::window || !window) return;
+    day_ = table.find(table.cursor_column);
+    from_ = window->from - Day(1970, 1, 1);
+    to_ = window->to - Day(1970, 1, 1);
+  }
+
+  bool asks() const { return partition_ || day_; }
+
+  // The column that shows that the row lies elsewhere; nothing: the row belongs.
+  const TableColumn* misplaced(const Batch& batch, std::span<const Cell> cells) const {
+    if (partition_ && !holds_id(batch, cells[partition_->source])) return partition_;
+    if (!day_) return nullptr;
+    const auto& day = cells[day_->source];
+    return day.kind == Kind::int64 && day.integer >= from_ && day.integer < to_ ? nullptr : day_;
+  }
+
+ private:
+  bool holds_id(const Batch& batch, const Cell& cell) const {
+    if (cell.kind == Kind::text) return batch.text(cell) == id_;
+    if (cell.kind == Kind::int64) return std::to_string(cell.integer) == id_;
+    return cell.is_null() && id_.empty();
+  }
+
+  const std::string& id_;
+  const TableColumn* partition_ = nullptr;
+  const TableColumn* day_ = nullptr;
+  std::int64_t from_ = 0, to_ = 0;
+};
+
+std::string key_of(const Table& table, const Batch& batch, std::size_t row) {
+  std::vector<std::pair<std::size_t, Type>> parts;
+  for (const auto& name : table.key) {
+    const auto* column = table.find(name);
+    parts.emplace_back(column->source, column->type.type);
+    if (column->type.type != Type::text && batch.row(row)[column->source].is_null()) return {};
+  }
+  return parts.empty() ? std::string() : key_text(batch, row, parts);
+}
+
+std::string cells_json(const Table& table, const Batch& batch, std::size_t row) {
+  auto object = nlohmann::json::object();
+  for (const auto& column : table.columns) {
+    const auto& cell = batch.row(row)[column.source];
+    if (!cell.is_null()) object[column.name] = cell_text(batch, cell, column.type);
+  }
+  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// Equal values of these types have one text, whoever wrote it down.
+bool has_one_text(Type type) {
+  switch (type) {
+    case Type::text:
+    case Type::int64:
+    case Type::decimal:
+    case Type::date:
+    case Type::timestamp:
+      return true;
+    default:
+      return false;
+  }
 }
 
 std::string joined(std::span<const std::string> names) {
@@ -32,6 +105,38 @@ Scope scope_of(const Table& table) {
   if (table.mode == LoadMode::replace) return Scope::partition;
   if (table.cursor == Cursor::date) return Scope::window;
   return table.mode == LoadMode::append ? Scope::slice : Scope::none;
+}
+
+void check_scope(const Table& table, const Slice& slice) {
+  const auto scope = scope_of(table);
+  if (scope == Scope::none || scope == Scope::slice) return;
+  if (slice.partition().id.empty() || table.find(table.partition_column)) return;
+  throw Error(Remedy::give_up,
+              fmt::format("table {}: no column holds the partition ({}), so that publishing one would delete the "
+                          "rows of the others; keep the column in `transform:`",
+                          table.name, slice.partition().id));
+}
+
+void reject_strays(const Table& table, const Slice& slice, Batch& batch) {
+  const Belonging belonging(table, slice);
+  if (!belonging.asks()) return;
+  for (std::size_t i = 0; i < batch.rows(); ++i) {
+    const auto* column = belonging.misplaced(batch, std::as_const(batch).row(i));
+    if (!column) continue;
+    auto reason = fmt::format("column {}: the row does not belong to the slice that was asked for", column->name);
+    batch.reject(i, reject_of(table, batch, i, std::string(stray_rule), std::move(reason)));
+  }
+  batch.compact();
+}
+
+Reject reject_of(const Table& table, const Batch& batch, std::size_t row, std::string rule, std::string reason) {
+  Reject reject;
+  reject.key = key_of(table, batch, row);
+  reject.reason = std::move(reason);
+  reject.rule = std::move(rule);
+  reject.raw = batch.raw(row);
+  if (reject.raw.empty()) reject.raw = cells_json(table, batch, row);
+  return reject;
 }
 
 Overtaken overtaken(const Slice& slice, std::span<const std::string> later_windows) {
@@ -75,26 +180,31 @@ std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, 
   return ids;
 }
 
-std::vector<std::string> readable_key(const Reject& reject, std::size_t key_columns) {
+std::vector<std::string> readable_key(const Reject& reject, const Table& table) {
+  if (reject.rule == stray_rule) return {};
   const auto parsed = nlohmann::json::parse(reject.key, nullptr, false);
   std::vector<std::string> values;
-  if (!parsed.is_array() || parsed.size() != key_columns) return values;
-  for (const auto& part : parsed) {
-    if (part.is_null() || part.is_structured()) return {};
+  if (!parsed.is_array() || parsed.size() != table.key.size()) return values;
+  for (std::size_t i = 0; i < table.key.size(); ++i) {
+    const auto& part = parsed[i];
+    const auto type = table.find(table.key[i])->type.type;
+    if (part.is_null() || part.is_structured() || !has_one_text(type)) return {};
     values.push_back(part.is_string() ? part.get<std::string>() : part.dump());
+    if (values.back().empty() && type != Type::text) return {};
   }
   return values;
+}
+
+std::string deletion_suspended(const Slice& slice) {
+  return fmt::format(
+      "{}: a row in quarantine may be any row of the slice (its key cannot be read, or it lies outside), so none is "
+      "deleted",
+      slice.id());
 }
 
 std::string key_json(std::span<const std::string> values) {
   const nlohmann::json array(std::vector<std::string>(values.begin(), values.end()));
   return array.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string object_json(std::span<const std::pair<std::string, std::string>> fields) {
-  auto object = nlohmann::json::object();
-  for (const auto& [name, value] : fields) object[name] = value;
-  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 void check_reject_share(const Table& table, const Slice& slice, std::int64_t read, std::span<const Reject> rejects) {

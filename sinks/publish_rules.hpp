@@ -24,6 +24,17 @@ enum class Scope {
 };
 Scope scope_of(const Table& table);
 
+// Throws Error(give_up) when no column tells the slice's rows from those of other partitions, which publishing it would
+// then delete.
+void check_scope(const Table& table, const Slice& slice);
+
+// Moves the rows that the slice does not stand for, those of another day or partition, to the batch's rejects (rule
+// "window"): no later read of this slice would replace them, and they may overwrite what another slice brought. Every
+// sink does this first with each batch.
+void reject_strays(const Table& table, const Slice& slice, Batch& batch);
+// A row of the batch as a reject, with its key, where that can be read, and the source's own JSON, or its cells.
+Reject reject_of(const Table& table, const Batch& batch, std::size_t row, std::string rule, std::string reason);
+
 // What a later read of the same table and partition means for a slice that is about to be published.
 enum class Overtaken {
   no,
@@ -41,13 +52,14 @@ std::string quarantine_id(const LaneId& lane, const Slice& slice, const Reject& 
 // The ids of a slice's rejects, in their order.
 std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, std::span<const Reject> rejects);
 
-// The key of a rejected row as one text per key column; empty when it cannot be read in full, which suspends deletion
-// in the row's window.
-std::vector<std::string> readable_key(const Reject& reject, std::size_t key_columns);
+// The key, one text per key column, of the row that a rejected one would have been. Empty when nobody can tell which
+// row of the slice that is, which suspends deletion in the slice: a part of the key cannot be read or has several
+// texts, or the row is a stray, which may stand for any row that is missing.
+std::vector<std::string> readable_key(const Reject& reject, const Table& table);
+// What is said then.
+std::string deletion_suspended(const Slice& slice);
 // JSON array of texts, as Reject::key has it.
 std::string key_json(std::span<const std::string> values);
-// The raw row of a reject whose source gave no JSON.
-std::string object_json(std::span<const std::pair<std::string, std::string>> fields);
 
 // Throws Error(give_up) naming the most frequent reason when more than 10 % of a slice's rows, and more than 10, are
 // rejected.

@@ -10,6 +10,7 @@
 #include "core/error.hpp"
 #include "core/worker.hpp"
 #include "db/sqlite.hpp"
+#include "sinks/publish_rules.hpp"
 #include "sinks/sqlite_publish.hpp"
 #include "sinks/sqlite_schema.hpp"
 
@@ -244,6 +245,7 @@ task<std::vector<std::pair<LaneId, Progress>>> SqliteSink::lanes(const std::stri
 
 task<std::unique_ptr<Load>> SqliteSink::open(const Table& table, const LaneId& lane, const Slice& slice,
                                              const std::string& run, Instant read_started) {
+  check_scope(table, slice);
   sqlite::Target target(table, lane, slice, run, read_started);
   std::unique_ptr<Load> load = std::make_unique<SqliteLoad>(*this, std::move(target));
   co_return load;
@@ -258,23 +260,27 @@ task<Published> SqliteSink::publish(std::shared_ptr<Session> session, Publicatio
   done.outcome = "rolled_back";
   auto work = [session = session.get(), publication, without, now = context_.clock.now()](Database& database) {
     auto result = sqlite::publish(database, *session->target, *session->stage, publication, without, now);
-    if (result.outcome == Published::Outcome::confirm_empty) return result;
+    if (result.published.outcome == Published::Outcome::confirm_empty) return result;
     session->stage->drop();
     session->stage.reset();
     return result;
   };
-  std::optional<Published> result;
+  std::optional<sqlite::PublishResult> result;
   std::exception_ptr failure;
   try {
     result = co_await on(session, std::move(work));
-    if (result->outcome != Published::Outcome::confirm_empty) done.outcome = "committed";
+    if (result->published.outcome != Published::Outcome::confirm_empty) done.outcome = "committed";
   } catch (...) {
     failure = std::current_exception();
   }
   done.took = context_.clock.uptime() - begun;
   context_.events.emit(done);
   if (failure) std::rethrow_exception(failure);
-  co_return *result;
+  const auto& target = *session->target;
+  if (result->deletion_suspended)
+    context_.events.emit(
+        Notice{Level::warning, target.lane.pipeline, target.lane.stream, deletion_suspended(target.slice)});
+  co_return result->published;
 }
 
 task<std::int64_t> SqliteSink::count_quarantined(const std::string& pipeline, const std::string& stream) {

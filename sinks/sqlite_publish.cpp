@@ -54,7 +54,7 @@ class Publisher {
         now_(stored_instant(now)),
         t_(table_of(target)) {}
 
-  Published run();
+  PublishResult run();
 
  private:
   void check_before();
@@ -62,11 +62,6 @@ class Publisher {
   bool superseded();
   bool insert_held();
   std::int64_t delete_region();
-  template <typename... Parts>
-  std::int64_t count(fmt::format_string<const Parts&...> sql, const Parts&... parts) {
-    return database_.number(fmt::format(sql, parts...)).value_or(0);
-  }
-  void check_region();
   void load();
   void insert_all();
   void merge();
@@ -87,33 +82,34 @@ class Publisher {
   const std::vector<std::string>& without_;
   const std::string now_;
   const std::string t_;
-  Published result_;
+  PublishResult result_;
+  Counts& counts_ = result_.published.counts;
 };
 
-Published Publisher::run() {
+PublishResult Publisher::run() {
   Transaction transaction(database_);
   move_progress();
+  auto& published = result_.published;
   if (superseded()) {
-    result_.outcome = Published::Outcome::superseded;
+    published.outcome = Published::Outcome::superseded;
     write_ledger(true);
     commit(transaction);
     return result_;
   }
   if (publication_.read == 0 && !publication_.believe_empty && region_has_rows(database_, target_)) {
-    Published again;
-    again.outcome = Published::Outcome::confirm_empty;
-    again.version = publication_.expected_version;
+    PublishResult again;
+    again.published.outcome = Published::Outcome::confirm_empty;
+    again.published.version = publication_.expected_version;
     return again;
   }
   const bool inserted = insert_held();
   check_before();
-  auto& counts = result_.counts;
-  counts.read = publication_.read;
-  counts.filtered = publication_.filtered;
-  counts.duplicate = stage_.duplicates();
-  counts.quarantined = static_cast<std::int64_t>(stage_.rejects().size());
+  counts_.read = publication_.read;
+  counts_.filtered = publication_.filtered;
+  counts_.duplicate = stage_.duplicates();
+  counts_.quarantined = static_cast<std::int64_t>(stage_.rejects().size());
   if (!inserted) load();
-  check_balance(table_, target_.slice, counts);
+  check_balance(table_, target_.slice, counts_);
   replace_quarantine();
   write_ledger(false);
   commit(transaction);
@@ -127,22 +123,19 @@ bool Publisher::insert_held() {
   database_.exec("SAVEPOINT held");
   std::optional<std::int64_t> inserted;
   if (nothing_in_the_way(database_, target_)) {
-    if (table_.key.empty()) result_.counts.deleted = delete_region();
+    if (table_.key.empty()) counts_.deleted = delete_region();
     auto insert = database_.prepare(insert_values_sql(t_, table_));
     const auto own = static_cast<int>(table_.columns.size());
     insert.bind(own + 1, target_.run);
     insert.bind(own + 2, target_.slice.id());
     insert.bind(own + 3, now_);
     inserted = stage_.insert_held(insert);
-    const bool bounded = scope_ == Scope::window || scope_ == Scope::partition;
-    if (inserted && bounded && count("SELECT count(*) FROM {} WHERE {}", t_, region_of(target_)) != *inserted)
-      inserted.reset();
   }
   if (!inserted) database_.exec("ROLLBACK TO held");
   database_.exec("RELEASE held");
-  result_.counts.inserted = inserted.value_or(0);
+  counts_.inserted = inserted.value_or(0);
   if (!inserted) {
-    result_.counts.deleted = 0;
+    counts_.deleted = 0;
     stage_.spill();
   }
   return inserted.has_value();
@@ -170,7 +163,7 @@ void Publisher::move_progress() {
            WHERE "pipeline" = ?1 AND "stream" = ?2 AND "partition" = ?3 AND "lane" = ?4 AND "version" = ?7)",
         lane.pipeline, lane.stream, lane.partition, lane.lane, publication_.done_to, now_, expected);
   if (touched != 1) throw_fenced(lane, expected);
-  result_.version = expected + 1;
+  result_.published.version = expected + 1;
 }
 
 bool Publisher::superseded() {
@@ -185,20 +178,8 @@ bool Publisher::superseded() {
   return verdict == Overtaken::wholly;
 }
 
-// A row outside its slice would be neither replaced nor deleted by the slices that come after it.
-void Publisher::check_region() {
-  if (scope_ != Scope::window && scope_ != Scope::partition) return;
-  const auto outside = count("SELECT count(*) FROM {} WHERE ({}) IS NOT true", Stage::name, region_of(target_));
-  if (outside == 0) return;
-  throw Error(
-      Remedy::give_up,
-      fmt::format("table {}, slice {}: {} of its rows lie outside it (not {}); nothing was loaded. Please report this",
-                  table_.name, target_.slice.id(), outside, region_of(target_)));
-}
-
 void Publisher::load() {
-  check_region();
-  if (table_.key.empty()) result_.counts.deleted = delete_region();
+  if (table_.key.empty()) counts_.deleted = delete_region();
   if (nothing_in_the_way(database_, target_)) return insert_all();
   if (scope_ != Scope::none) delete_missing();
   merge();
@@ -216,7 +197,7 @@ std::string Publisher::same_key() const {
 }
 
 void Publisher::insert_all() {
-  result_.counts.inserted = database_.run(insert_sql(t_, table_), target_.run, target_.slice.id(), now_);
+  counts_.inserted = database_.run(insert_sql(t_, table_), target_.run, target_.slice.id(), now_);
 }
 
 // One pass over the stage, which is never larger than the slice, whatever the table's size.
@@ -246,16 +227,16 @@ void Publisher::merge() {
           .number(fmt::format("SELECT count(*) FROM {} AS s CROSS JOIN {} AS t WHERE {}", Stage::name, t_, same_key()))
           .value_or(0);
   const auto written = database_.run(sql, target_.run, target_.slice.id(), now_);
-  auto& counts = result_.counts;
-  counts.inserted = stage_.rows() - known;
-  counts.updated = written - counts.inserted;
-  counts.unchanged = known - counts.updated;
+  counts_.inserted = stage_.rows() - known;
+  counts_.updated = written - counts_.inserted;
+  counts_.unchanged = known - counts_.updated;
 }
 
 void Publisher::delete_missing() {
   const auto& rejects = stage_.rejects();
-  const auto unreadable = [&](const Reject& reject) { return readable_key(reject, table_.key.size()).empty(); };
-  if (std::any_of(rejects.begin(), rejects.end(), unreadable)) return;
+  const auto unreadable = [&](const Reject& reject) { return readable_key(reject, table_).empty(); };
+  result_.deletion_suspended = std::any_of(rejects.begin(), rejects.end(), unreadable);
+  if (result_.deletion_suspended) return;
   auto sql = fmt::format("DELETE FROM {} AS t WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS s WHERE {})", t_,
                          region_of(target_), Stage::name, same_key());
   if (!rejects.empty()) {
@@ -265,7 +246,7 @@ void Publisher::delete_missing() {
       same += fmt::format("{}r.k{} = CAST(t.{} AS TEXT)", i == 0 ? "" : " AND ", i, sluice::quoted(table_.key[i]));
     sql += fmt::format(" AND NOT EXISTS (SELECT 1 FROM temp._rejected AS r WHERE {})", same);
   }
-  result_.counts.deleted = database_.run(sql);
+  counts_.deleted = database_.run(sql);
 }
 
 void Publisher::note_rejected_keys() {
@@ -282,7 +263,7 @@ void Publisher::note_rejected_keys() {
     key.push_back(
         &*std::find_if(stage_.columns().begin(), stage_.columns().end(), [&](auto& c) { return c.name() == name; }));
   for (const auto& reject : stage_.rejects()) {
-    const auto parts = readable_key(reject, table_.key.size());
+    const auto parts = readable_key(reject, table_);
     for (std::size_t i = 0; i < parts.size(); ++i) insert.bind(static_cast<int>(i) + 1, key[i]->key_text(parts[i]));
     insert.run();
   }
@@ -314,7 +295,7 @@ void Publisher::replace_quarantine() {
 }
 
 void Publisher::write_ledger(bool superseded) {
-  const auto& c = result_.counts;
+  const auto& c = counts_;
   const auto& lane = target_.lane;
   database_.run(
       R"(INSERT INTO main._sluice_loads("run", "pipeline", "stream", "partition", "slice", "window", "started_at",
@@ -323,8 +304,8 @@ void Publisher::write_ledger(bool superseded) {
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))",
       target_.run, lane.pipeline, lane.stream, target_.slice.partition().id, target_.slice.id(), target_.slice.window(),
       stored_instant(target_.read_started), now_, c.read, c.inserted, c.updated, c.unchanged, c.deleted, c.duplicate,
-      c.filtered, c.quarantined, publication_.complete && without_.empty(), lane.lane, table_.name, result_.version,
-      superseded);
+      c.filtered, c.quarantined, publication_.complete && without_.empty(), lane.lane, table_.name,
+      result_.published.version, superseded);
 }
 
 void Publisher::commit(Transaction& transaction) {
@@ -346,15 +327,15 @@ bool Publisher::was_committed() {
       .number(
           R"(SELECT 1 FROM main._sluice_loads WHERE "pipeline" = ? AND "stream" = ? AND "partition" = ? AND "lane" = ?
                  AND "version" = ? AND "run" = ? AND "slice" = ?)",
-          lane.pipeline, lane.stream, target_.slice.partition().id, lane.lane, result_.version, target_.run,
+          lane.pipeline, lane.stream, target_.slice.partition().id, lane.lane, result_.published.version, target_.run,
           target_.slice.id())
       .has_value();
 }
 
 }  // namespace
 
-Published publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
-                  const std::vector<std::string>& without, Instant now) {
+PublishResult publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
+                      const std::vector<std::string>& without, Instant now) {
   return Publisher(database, target, stage, publication, without, now).run();
 }
 

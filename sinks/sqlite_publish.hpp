@@ -6,9 +6,14 @@
 
 namespace sluice::sqlite {
 
+struct PublishResult {
+  Published published;
+  bool deletion_suspended = false;  // by a rejected row that may be any row of the slice
+};
+
 // Rows, rejected rows, ledger and progress in one transaction: all of it, or nothing. `without`: columns that the slice
 // does not have.
-Published publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
-                  const std::vector<std::string>& without, Instant now);
+PublishResult publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
+                      const std::vector<std::string>& without, Instant now);
 
 }  // namespace sluice::sqlite

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <stdexcept>
 
 #include "sinks/publish_rules.hpp"
-#include "sinks/sqlite_columns.hpp"
+#include "sinks/table_plan.hpp"
 
 namespace sluice::sqlite {
 namespace {
@@ -34,17 +33,12 @@ std::string region_of(const Target& target) {
   if (scope == Scope::none) return "false";
   if (scope == Scope::slice) return fmt::format("{} = {}", sluice::quoted(slice_column), literal(target.slice.id()));
   std::vector<std::string> parts;
-  const auto& partition = target.slice.partition();
   if (!table.partition_column.empty())
-    parts.push_back(fmt::format("{} = {}", sluice::quoted(table.partition_column), literal(partition.id)));
-  if (const auto* window = target.slice.day_window(); window && scope == Scope::window) {
-    const auto* day = table.find(table.cursor_column);
-    if (!day) throw std::logic_error("a table of date windows without its day");
-    const auto bound = [&](Day at) {
-      return literal(day->type.type == Type::timestamp ? stored_instant(start_of(at, partition.zone)) : format_day(at));
-    };
     parts.push_back(
-        fmt::format("{0} >= {1} AND {0} < {2}", sluice::quoted(day->name), bound(window->from), bound(window->to)));
+        fmt::format("{} = {}", sluice::quoted(table.partition_column), literal(target.slice.partition().id)));
+  if (const auto* window = target.slice.day_window(); window && scope == Scope::window) {
+    parts.push_back(fmt::format("{0} >= {1} AND {0} < {2}", sluice::quoted(table.cursor_column),
+                                literal(format_day(window->from)), literal(format_day(window->to))));
   }
   return parts.empty() ? "true" : fmt::format("{}", fmt::join(parts, " AND "));
 }

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "sinks/publish_rules.hpp"
 #include "sinks/sqlite_schema.hpp"
 
 namespace sluice::sqlite {
@@ -56,12 +56,9 @@ Stage::Stage(Database& database, const Target& target)
       columns_(columns_of(database, target.table)),
       holding_(nothing_in_the_way(database, target)) {
   const auto& table = target.table;
-  for (const auto& name : table.key) {
-    const auto& column = *table.find(name);
-    key_.emplace_back(column.source, column.type.type);
-    // 0 and -0 are one key in two texts.
-    if (column.type.type == Type::float64) holding_ = false;
-  }
+  // 0 and -0 are one key in two texts.
+  for (const auto& name : table.key)
+    if (table.find(name)->type.type == Type::float64) holding_ = false;
   if (!holding_) prepare_table();
 }
 
@@ -102,6 +99,7 @@ void Stage::prepare_table() {
 }
 
 void Stage::add(Batch& batch) {
+  reject_strays(target_.table, target_.slice, batch);
   std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
   batch.rejects.clear();
   if (holding_ && held_bytes_ + batch.bytes() <= most_held) {
@@ -155,7 +153,7 @@ std::vector<Stage::HeldRow> Stage::held_rows() {
 std::optional<std::int64_t> Stage::insert_held(Statement& insert) {
   const auto rows = held_rows();
   const auto same = [](const HeldRow& a, const HeldRow& b) { return a.key == b.key; };
-  if (!key_.empty() && std::adjacent_find(rows.begin(), rows.end(), same) != rows.end()) return {};
+  if (!target_.table.key.empty() && std::adjacent_find(rows.begin(), rows.end(), same) != rows.end()) return {};
   for (const auto& row : rows) {
     const auto cells = row.batch->row(row.row);
     for (std::size_t i = 0; i < columns_.size(); ++i) {
@@ -173,7 +171,7 @@ void Stage::add_row(const Batch& batch, std::size_t row) {
     auto& column = columns_[i];
     auto misfit = column.bind(*insert_, static_cast<int>(i) + 1, batch, cells[column.source()]);
     if (!misfit) continue;
-    rejects_.push_back(reject(batch, row, std::move(*misfit)));
+    rejects_.push_back(reject_of(target_.table, batch, row, std::move(misfit->rule), std::move(misfit->reason)));
     return;
   }
   insert_->run();
@@ -203,22 +201,6 @@ void Stage::meet_duplicate() {
   }
   compare_->reset();
   if (differs && target_.table.cursor != Cursor::date) replace_->run();
-}
-
-Reject Stage::reject(const Batch& batch, std::size_t row, Misfit misfit) {
-  Reject reject;
-  reject.reason = std::move(misfit.reason);
-  reject.rule = std::move(misfit.rule);
-  if (!key_.empty()) reject.key = key_text(batch, row, key_);
-  reject.raw = batch.raw(row);
-  if (!reject.raw.empty()) return reject;
-  auto object = nlohmann::json::object();
-  for (auto& column : columns_) {
-    const auto& cell = batch.row(row)[column.source()];
-    if (!cell.is_null()) object[column.name()] = column.text(batch, cell);
-  }
-  reject.raw = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return reject;
 }
 
 void Stage::drop() noexcept {

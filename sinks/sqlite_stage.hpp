@@ -54,12 +54,10 @@ class Stage {
   void add_to_table(const Batch& batch);
   void add_row(const Batch& batch, std::size_t row);
   void meet_duplicate();
-  Reject reject(const Batch& batch, std::size_t row, Misfit misfit);
 
   Database& database_;
   const Target& target_;
   std::vector<StoredColumn> columns_;
-  std::vector<std::pair<std::size_t, Type>> key_;  // of the batch's rows
   std::optional<Statement> insert_, compare_, replace_;
   bool holding_;
   std::size_t held_bytes_ = 0;

@@ -72,6 +72,17 @@ void check_partitioning(const Table& table) {
                                            table.name, by, joined(table.key)));
 }
 
+// Days are compared with the slice's window, whatever the zone: an instant or a text would need one.
+void check_window(const Table& table) {
+  if (table.cursor != Cursor::date) return;
+  check_known(table.cursor_column, "the window", table);
+  const auto type = table.find(table.cursor_column)->type;
+  if (type.type == Type::date) return;
+  throw Error(Remedy::give_up, fmt::format("table {}: {} tells the days of a window apart and must be a date, not {}: "
+                                           "remove its cast from `transform:`",
+                                           table.name, table.cursor_column, to_string(type)));
+}
+
 void check_key(const Table& wanted, const ExistingTable& existing) {
   if (wanted.key == existing.key) return;
   throw Error(
@@ -238,6 +249,7 @@ std::optional<DataType> widened(DataType existing, DataType wanted) {
 std::vector<TableAction> plan_table(const Table& wanted, const std::optional<ExistingTable>& existing) {
   check_names(wanted);
   check_partitioning(wanted);
+  check_window(wanted);
   std::vector<TableAction> actions;
   if (!existing) {
     actions.emplace_back(CreateTable());

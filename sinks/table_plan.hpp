@@ -89,7 +89,7 @@ std::optional<DataType> widened(DataType existing, DataType wanted);
 bool holds(DataType existing, DataType wanted);
 
 // What to do, in order. Throws Error(give_up) where the table cannot be made to fit: a changed key, a name that is not
-// an identifier, a partition column outside the key.
+// an identifier, a partition column outside the key, a window's column that is no date.
 std::vector<TableAction> plan_table(const Table& wanted, const std::optional<ExistingTable>& existing);
 
 // The name of the index on these columns: never longer than 63 bytes, different for different columns.

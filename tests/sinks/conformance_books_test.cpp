@@ -163,6 +163,95 @@ TEST_CASE_METHOD(Conformance, "any sink: a quarantined row without a readable ke
   CHECK(query("SELECT ad_id, impressions FROM insights ORDER BY 1") == Rows{"1|1", "2|5"});
 }
 
+TEST_CASE_METHOD(Conformance, "any sink: a rejected row whose key lacks its day suspends deletion too") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
+  CHECK(load(table, march("a", 1), {row(1, "2")}, {.rejects = {reject_of({"a", "", "1"})}}).counts.deleted == 0);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a rejected row protects its row where a value of its key has several texts") {
+  auto table = insights();
+  table.columns[2].type = GENERATE(Type::boolean, Type::float64, Type::uuid);
+  const bool is_uuid = table.columns[2].type.type == Type::uuid;
+  const Given gone = is_uuid ? Given("00000000-0000-0000-0000-0000000000aa") : Given(1);
+  const Given seen = is_uuid ? Given("00000000-0000-0000-0000-0000000000bb") : Given(0);
+  prepare(table);
+  load(table, march("a", 1), {{"a", day(1), gone, 1, "1", "x"}, {"a", day(1), seen, 1, "1", "x"}});
+  const auto key = is_uuid ? "00000000-0000-0000-0000-0000000000AA" : "1";
+  const auto done = load(table, march("a", 1), {{"a", day(1), seen, 1, "1", "x"}},
+                         {.rejects = {reject_of({"a", "2026-03-01", key})}});
+  CHECK(done.counts.deleted == 0);
+}
+
+TEST_CASE_METHOD(
+    Conformance,
+    "any sink: rows outside their slice are set aside: nothing is deleted, overwritten or doubled by them") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
+  load(table, march("a", 2), {row(2, "there", 7)});
+  const auto there = query("SELECT * FROM insights WHERE date_start = '2026-03-02'");
+  events.all.clear();
+  const GivenRow other_account{"b", day(1), "1", 1, "1", "x"};
+  const auto done = load(table, march("a", 1), {row(1, "1", 5), row(2, "there", 9), other_account});
+  CHECK(done.counts.updated == 1);
+  CHECK(done.counts.quarantined == 2);
+  CHECK(done.counts.deleted == 0);  // "2" may be what a stray was meant to be
+  CHECK(query("SELECT ad_id, impressions FROM insights WHERE date_start = '2026-03-01' ORDER BY 1") ==
+        Rows{"1|5", "2|1"});
+  CHECK(query("SELECT * FROM insights WHERE date_start = '2026-03-02'") == there);
+  CHECK(one("SELECT count(*) FROM insights") == "3");
+  CHECK(query("SELECT slice, rule, key, reason FROM _sluice_quarantine ORDER BY key") ==
+        Rows{"a/2026-03-01|window|[\"a\",\"2026-03-02\",\"there\"]|column date_start: the row does not belong to the "
+             "slice that was asked for",
+             "a/2026-03-01|window|[\"b\",\"2026-03-01\",\"1\"]|column account_id: the row does not belong to the "
+             "slice that was asked for"});
+  REQUIRE(events.of<Notice>().size() == 1);
+  CHECK_THAT(events.of<Notice>()[0].message, Catch::Contains("a/2026-03-01") && Catch::Contains("none is deleted"));
+
+  CHECK(load(table, march("a", 2), {row(2, "there", 7)}).counts.unchanged == 1);
+  CHECK(load(table, march("a", 1), {row(1, "1", 5)}).counts.deleted == 1);
+  CHECK(one("SELECT count(*) FROM insights") == "2");
+  CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 0);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a row without the day of its window is set aside") {
+  const auto table = insights();
+  prepare(table);
+  const auto done = load(table, march("a", 1), {row(1, "1"), {"a", nullptr, "2", 1, "1", "x"}});
+  CHECK(done.counts.inserted == 1);
+  CHECK(one("SELECT rule, key FROM _sluice_quarantine") == "window|");
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a first load keeps rows outside its slice out of the table") {
+  const auto table = insights();
+  prepare(table);
+  const auto done = load(table, march("a", 1), {row(1, "1"), row(2, "1")});
+  CHECK(done.counts.inserted == 1);
+  CHECK(done.counts.quarantined == 1);
+  CHECK(query("SELECT date_start FROM insights") == Rows{"2026-03-01"});
+  CHECK(load(table, march("a", 2), {row(2, "1")}).counts.inserted == 1);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a slice of which more than a tenth lies outside it fails") {
+  const auto table = insights();
+  prepare(table);
+  const auto error = error_of([&] { load(table, march("a", 1), rows_of(2, 11)); });
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Catch::Contains("11 of 11") && Catch::Contains("column date_start"));
+  CHECK(progress("a").version == 0);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a partition that no column holds is refused, since others' rows would go") {
+  auto table = insights();
+  prepare(table);
+  table.partition_column.clear();
+  const auto error = error_of([&] { load(table, march("a", 1), {row(1, "1")}); });
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Catch::Contains("no column holds the partition"));
+}
+
 TEST_CASE_METHOD(Conformance,
                  "any sink: a slice with more than a tenth of its rows in quarantine, and more than ten, fails") {
   const auto table = insights();

@@ -43,12 +43,28 @@ TEST_CASE("the same rejected row keeps its id, equal rows of one slice differ") 
   CHECK(ids[0].size() == 32);
 }
 
-TEST_CASE("a rejected row's key is readable only when every part is there") {
-  CHECK(readable_key(Reject{"[\"act_1\", 5, true]", "", "", ""}, 3) == std::vector<std::string>{"act_1", "5", "true"});
+TEST_CASE("a rejected row's key is readable only when every part is there, and has one text") {
+  const auto readable = [](const std::string& key, std::initializer_list<Type> types,
+                           const std::string& rule = "type") {
+    Table table;
+    for (const auto type : types) {
+      const auto at = table.columns.size();
+      table.key.push_back("k" + std::to_string(at));
+      table.columns.emplace_back(table.key.back(), type, at);
+    }
+    return readable_key(Reject{key, "", rule, ""}, table);
+  };
+  using Parts = std::vector<std::string>;
+  CHECK(readable(R"(["act_1", 5, "2026-03-01"])", {Type::text, Type::int64, Type::date}) ==
+        Parts{"act_1", "5", "2026-03-01"});
+  CHECK(readable(R"(["act_1", ""])", {Type::text, Type::text}) == Parts{"act_1", ""});
+  CHECK(readable(R"(["act_1", ""])", {Type::text, Type::date}).empty());
+  CHECK(readable(R"(["act_1", "1"])", {Type::text, Type::boolean}).empty());
+  CHECK(readable(R"(["act_1", "x"])", {Type::text, Type::text}, "window").empty());
   for (const auto* bad : {"", "[]", "[1]", "[1,null]", "[1,{}]", "not json"})
-    CHECK(readable_key(Reject{bad, "", "", ""}, 2).empty());
-  const std::vector<std::string> parts{"a\"b", "\xff"};
-  CHECK(readable_key(Reject{key_json(parts), "", "", ""}, 2) == std::vector<std::string>{"a\"b", "\xef\xbf\xbd"});
+    CHECK(readable(bad, {Type::text, Type::text}).empty());
+  const Parts parts{"a\"b", "\xff"};
+  CHECK(readable(key_json(parts), {Type::text, Type::text}) == Parts{"a\"b", "\xef\xbf\xbd"});
 }
 
 TEST_CASE("a slice fails with more than ten rejected rows that are more than a tenth of it, naming the usual reason") {

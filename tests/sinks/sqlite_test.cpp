@@ -314,17 +314,6 @@ TEST_CASE("a table that somebody dropped between two runs is asked to be prepare
   CHECK_THAT(error.what(), Catch::Contains("insights"));
 }
 
-TEST_CASE("rows outside their slice fail it, since no later read would replace them") {
-  const Folder folder;
-  const auto path = folder / "warehouse.db";
-  Process process(path);
-  process.world.run(process.sink->prepare(insights()));
-  const auto error = error_of([&] { process.load(insights(), day_slice(first_day), rows_of(first_day + 1, 2, 7)); });
-  CHECK(error.remedy() == Remedy::give_up);
-  CHECK_THAT(error.what(), Catch::Contains("2 of its rows lie outside"));
-  CHECK(Database(path).number("SELECT count(*) FROM insights") == 0);
-}
-
 TEST_CASE("the books of an earlier sluice get the columns that they lack") {
   const Folder folder;
   const auto path = folder / "warehouse.db";

@@ -101,6 +101,15 @@ TEST_CASE("a changed key is refused with the advice to name a new table") {
   CHECK_THROWS_WITH(plan_table(table, existing), Catch::Contains("(id, made_on)") && Catch::Contains("`table:`"));
 }
 
+TEST_CASE("the column of a window's days stays a date") {
+  auto table = orders();
+  table.cursor = Cursor::date;
+  table.cursor_column = "made_on";
+  CHECK_NOTHROW(plan_table(table, std::nullopt));
+  table.columns[2].type = GENERATE(Type::text, Type::timestamp);
+  CHECK_THROWS_WITH(plan_table(table, std::nullopt), Catch::Contains("made_on") && Catch::Contains("remove its cast"));
+}
+
 TEST_CASE("types widen int64 to decimal to text and float64 to text, never through a double") {
   const DataType money(Type::decimal, 10, 2);
   CHECK(widened(Type::int64, Type::decimal) == DataType(Type::decimal));
