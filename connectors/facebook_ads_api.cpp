@@ -12,6 +12,9 @@ namespace {
 
 using nlohmann::json;
 
+// Refusals lower Meta's quota: a larger page is tried rarely.
+constexpr int pages_before_growth = 10;
+
 constexpr Option report_options[] = {
     {.name = "poll",
      .value = Value::range,
@@ -163,8 +166,11 @@ task<std::optional<HttpResponse>> EdgeWalk::ask() {
   std::optional<HttpResponse> answer;
   try {
     answer = co_await api_.get(node_, std::move(parameters), caller_);
-  } catch (const Error& error) {
-    if (error.remedy() != Remedy::shrink || limit_ == 1) throw;
+  } catch (const ApiError& error) {
+    const bool too_deep = error.reason() == facebook_reason::too_deep;
+    // Meta: an error without an explanation that does not pass means too much data as well.
+    const bool too_large = error.remedy() == Remedy::shrink || error.reason() == facebook_reason::unexplained;
+    if (too_deep || !too_large || limit_ == 1) throw;
   }
   co_return answer;
 }
@@ -174,10 +180,14 @@ task<std::optional<MappedPage>> EdgeWalk::next() {
   if (done_) co_return page;
   auto answer = co_await ask();
   while (!answer) {
-    limit_ = std::max<std::int64_t>(1, limit_ / 2);
+    limit_ /= 2;
+    good_pages_ = 0;
     answer = co_await ask();
   }
-  limit_ = std::min(api_.page_size(), limit_ * 2);
+  if (++good_pages_ == pages_before_growth) {
+    limit_ = std::min(api_.page_size(), limit_ * 2);
+    good_pages_ = 0;
+  }
   page.emplace(mapper_.map(std::move(answer->body), "data"));
   turn(page->envelope);
   co_return page;

@@ -59,12 +59,13 @@ class GraphApi {
   std::unique_ptr<Api> api_;
 };
 
-// Walks the pages of an edge. Its pages shrink to half as often as the API finds them too large, and grow back.
+// Walks the pages of an edge. Its pages shrink to half as often as the API finds them too large, and grow back slowly.
 class EdgeWalk {
  public:
   EdgeWalk(GraphApi& api, RowMapper& mapper, std::string node, Headers parameters, Caller caller);
 
-  // The next page, or nothing. Throws Error(shrink) when even a page of one row is too large.
+  // The next page, or nothing. Throws ApiError(shrink) when even a page of one row is too large, and at once when the
+  // edge has more pages than the API walks (facebook_reason::too_deep).
   task<std::optional<MappedPage>> next();
 
  private:
@@ -77,6 +78,7 @@ class EdgeWalk {
   Headers parameters_;
   Caller caller_;
   std::int64_t limit_;
+  int good_pages_ = 0;  // since limit_ changed
   std::string after_;
   bool done_ = false;
   PageGuard guard_;

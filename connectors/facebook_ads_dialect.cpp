@@ -18,7 +18,17 @@ using nlohmann::json;
 
 constexpr std::size_t small_body = 4096;
 
-enum class Reaction { retry, back_off_account, back_off_app, shrink, renew, stop };
+enum class Reaction {
+  retry,
+  retry_unexplained,
+  back_off_account,
+  back_off_app,
+  shrink,
+  too_deep,
+  renew,
+  no_access,
+  stop
+};
 
 // What Meta's codes mean. `subcode` 0 matches any; `code` 0 too. The first row that matches counts.
 struct Rule {
@@ -64,17 +74,16 @@ constexpr Rule rules[] = {
     {102, 0, Reaction::renew, new_token},
     {3018, 0, Reaction::stop, "Meta keeps 37 months; set window.start of the stream to a later day"},
     {368, 0, Reaction::stop, "Meta has blocked this user or app for a while; see the Business Support Home"},
-    {100, 3191001, Reaction::stop, give_access},
-    {100, 33, Reaction::stop, give_access},
+    {100, 3191001, Reaction::no_access, give_access},
+    {100, 33, Reaction::no_access, give_access},
     {105, 0, Reaction::stop, fix_request},
     {2500, 0, Reaction::stop, fix_request},
     {2642, 0, Reaction::stop, "the page cursor is no longer valid; the next run reads from the first page"},
     {3001, 0, Reaction::stop, fix_request},
-    {3, 0, Reaction::stop, give_access},
-    {10, 0, Reaction::stop, give_access},
+    {3, 0, Reaction::no_access, give_access},
+    {10, 0, Reaction::no_access, give_access},
     {270, 0, Reaction::stop, "the app has only development access; ask Meta for full access to the Marketing API"},
     {294, 0, Reaction::stop, "the app needs the ads_management permission or has to be allowed by Meta"},
-    {1, 0, Reaction::retry, ""},
     {2, 0, Reaction::retry, ""},
     {-2, 0, Reaction::retry, ""},
     {104, 0, Reaction::retry, ""},
@@ -150,8 +159,8 @@ Judgement judge_100(const Refusal& r, bool of_report) {
   if (of_report && r.subcode == 33) return {Reaction::retry, ""};
   if (contains(r.lowered, "cannot include") && contains(r.lowered, "summary param")) return {Reaction::retry, ""};
   if (contains(r.lowered, "unsupported request - method type: get")) return {Reaction::retry, ""};
-  if (contains(r.lowered, "after cursor") && contains(r.lowered, "exceeds")) return {Reaction::shrink, ""};
-  if (contains(r.lowered, "missing permissions")) return {Reaction::stop, give_access};
+  if (contains(r.lowered, "after cursor") && contains(r.lowered, "exceeds")) return {Reaction::too_deep, ""};
+  if (contains(r.lowered, "missing permissions")) return {Reaction::no_access, give_access};
   if (const auto* rule = find_rule(rules, r.code, r.subcode)) return {rule->reaction, rule->advice};
   return {Reaction::stop, fix_request};
 }
@@ -162,10 +171,11 @@ Judgement judge_code(const Refusal& r, int status, bool of_report) {
   // "Please reduce the amount of data": no type, no subcode, and the text is translated.
   if (r.code == 1 && (contains(r.lowered, "reduce the amount") || (status == 500 && !r.typed && r.subcode == 0)))
     return {Reaction::shrink, ""};
+  if (r.code == 1) return {Reaction::retry_unexplained, ""};
   if (r.transient) return {Reaction::retry, ""};
   if (r.code == 100) return judge_100(r, of_report);
   if (const auto* rule = find_rule(rules, r.code, r.subcode)) return {rule->reaction, rule->advice};
-  if (r.code >= 200 && r.code <= 299) return {Reaction::stop, give_access};
+  if (r.code >= 200 && r.code <= 299) return {Reaction::no_access, give_access};
   if (status == 429) return {Reaction::back_off_account, ""};
   if (status == 401) return {Reaction::renew, new_token};
   if (status >= 500) return {Reaction::retry, ""};
@@ -300,12 +310,17 @@ Verdict FacebookDialect::judge_error(const json& error, int status, const std::s
   const auto with_advice = advice.empty() ? said : fmt::format("{}: {}", said, advice);
   switch (reaction) {
     case Reaction::retry:
-      return failed(Remedy::retry, of_report && refusal.code != 1 && refusal.code != 2 ? "report" : "server_error",
-                    said);
+      return failed(Remedy::retry, of_report && refusal.code != 2 ? "report" : "server_error", said);
+    case Reaction::retry_unexplained:
+      return failed(Remedy::retry, facebook_reason::unexplained, said);
     case Reaction::shrink:
       return failed(Remedy::shrink, "too_much_data", said);
+    case Reaction::too_deep:
+      return failed(Remedy::shrink, facebook_reason::too_deep, said);
     case Reaction::renew:
       return failed(Remedy::reauthenticate, "token", with_advice);
+    case Reaction::no_access:
+      return failed(Remedy::give_up, facebook_reason::no_access, with_advice);
     case Reaction::stop:
       return failed(Remedy::give_up, "refused", with_advice);
     default:

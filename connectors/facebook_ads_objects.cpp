@@ -119,8 +119,8 @@ task<Partition> Accounts::fetch_one(std::string id) {
   std::string refused;
   try {
     answer = co_await api_.get("act_" + id, std::move(parameters), std::move(caller));
-  } catch (const Error& error) {
-    if (error.remedy() != Remedy::give_up) throw;
+  } catch (const ApiError& error) {
+    if (error.reason() != facebook_reason::no_access) throw;
     refused = error.what();
   }
   if (!answer) {
@@ -152,15 +152,17 @@ task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
     Headers parameters{{"fields", fields}};
     Caller caller(id, out.priority());
     std::optional<HttpResponse> answer;
+    Batch batch(stream.columns.size());
     try {
       answer = co_await api.get("act_" + id, std::move(parameters), std::move(caller));
-    } catch (const Error& error) {
-      // An account that cannot be read is reported by the streams that are read account by account.
-      if (error.remedy() != Remedy::give_up || ++refused == ids.size()) throw;
+    } catch (const ApiError& error) {
+      if (error.reason() != facebook_reason::no_access || ++refused == ids.size()) throw;
+      // Its row stays as it is, and the quarantine says why.
+      batch.rejects.push_back(
+          {json::array({id}).dump(), error.what(), error.reason(), json{{"account_id", id}}.dump()});
     }
-    if (!answer) continue;
-    auto page = mapper.map(page_of(std::move(answer->body)), "data");
-    co_await out.emit(std::move(page.batch));
+    if (answer) batch = mapper.map(page_of(std::move(answer->body)), "data").batch;
+    co_await out.emit(std::move(batch));
   }
 }
 

@@ -226,7 +226,7 @@ task<void> Api::recover(const ApiRequest& request, Attempts& attempts, const Exc
       message +=
           fmt::format(", tried {} times in {}", attempts.tries,
                       format_duration(std::chrono::floor<std::chrono::seconds>(clock_.uptime() - attempts.began)));
-    throw Error(remedy, message + ")" + advice_for(*failed.error), failed.error->wait());
+    throw ApiError(remedy, failed.reason, message + ")" + advice_for(*failed.error), failed.error->wait());
   }
   events_.emit(RequestRetried{options_.source, failed.reason, failed.error->what(), *delay});
   co_await clock_.sleep_for(*delay);

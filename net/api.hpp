@@ -25,10 +25,21 @@ struct Usage {
 // What an answer means.
 struct Verdict {
   std::optional<Error> error;    // nothing: a good answer. Its message says what the API said and what to do about it
-  std::string reason;            // of an error, for metrics: throttled, server_error, bad_answer, token, …
+  std::string reason;            // of an error, a word: throttled, server_error, bad_answer, token, …
   std::string throttled_bucket;  // whose pause it is when error.remedy() == slow_down; empty: all of the call's buckets
   std::vector<Usage> usage;      // read from the headers of every answer, refusals too
   std::optional<std::string> version_warning;
+};
+
+// What a call fails with, and the word that the verdict had for it: for those who tell two errors of one remedy apart.
+class ApiError : public Error {
+ public:
+  ApiError(Remedy remedy, std::string reason, const std::string& what, std::optional<Duration> wait = {})
+      : Error(remedy, what, wait), reason_(std::move(reason)) {}
+  const std::string& reason() const { return reason_; }
+
+ private:
+  std::string reason_;
 };
 
 // One API's habits: how requests are signed and answers judged. Stateless but for its credential.
@@ -66,7 +77,7 @@ class Api {
  public:
   Api(ApiOptions options, HttpClient& http, Dialect& dialect, Clock& clock, Events& events, Rng& rng);
 
-  // A good answer, or Error: `shrink`, `give_up` or `reauthenticate` at once, `retry` when the tries are used up.
+  // A good answer, or ApiError: `shrink`, `give_up` or `reauthenticate` at once, `retry` when the tries are used up.
   task<HttpResponse> call(ApiRequest request);
   // The same for an answer read piece by piece; retried only until the first piece has been handed on.
   task<void> stream(ApiRequest request, BodyReader& reader);

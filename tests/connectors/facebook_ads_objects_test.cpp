@@ -18,6 +18,13 @@ json filters(const HttpRequest& request) {
   return json::parse(parameter(request, "filtering").value());
 }
 
+const std::string reduce =
+    R"({"error":{"code":1,"message":"Please reduce the amount of data you're asking for, then retry your request"}})";
+
+std::string ad(const std::string& id) {
+  return R"({"id":")" + id + R"(","account_id":"1"})";
+}
+
 const std::string account_1 =
     R"({"id":"act_1","account_id":"1","name":"Shop","account_status":1,"timezone_name":"Asia/Kolkata"})";
 
@@ -94,16 +101,11 @@ TEST_CASE("the horizon stays behind the start of the read") {
 TEST_CASE("an edge that is too large is asked for in smaller and smaller pages, down to one row") {
   Facebook fb("page_size: 5");
   const auto spec = fb.stream("ads", "fields: [name]");
-  const auto ad = [](const char* id) { return R"({"id":")" + std::string(id) + R"(","account_id":"1"})"; };
-  const std::string reduce =
-      R"({"error":{"code":1,"message":"Please reduce the amount of data you're asking for, then retry your request"}})";
   fb.http.expect("GET /v26.0/act_1/ads").with("limit", "5").reply(500, reduce);
   fb.http.expect("GET /v26.0/act_1/ads").with("limit", "2").reply(500, reduce);
   fb.http.expect("GET /v26.0/act_1/ads").with("limit", "1").reply(200, rows({ad("1")}, "a"));
-  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "2").with("after", "a").reply(200, rows({ad("2")}, "b"));
-  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "4").with("after", "b").reply(200, rows({ad("3")}, "c"));
-  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "5").with("after", "c").reply(200, rows({ad("4")}));
-  CHECK(fb.read(spec, since(nullptr)).column("id") == std::vector<std::string>{"1", "2", "3", "4"});
+  fb.http.expect("GET /v26.0/act_1/ads").with("limit", "1").with("after", "a").reply(200, rows({ad("2")}));
+  CHECK(fb.read(spec, since(nullptr)).column("id") == std::vector<std::string>{"1", "2"});
   CHECK(fb.http.everything_seen());
 
   Facebook hopeless("page_size: 2");
@@ -111,6 +113,44 @@ TEST_CASE("an edge that is too large is asked for in smaller and smaller pages, 
   const auto error = hopeless.failure(spec, since(nullptr));
   CHECK(error.remedy() == Remedy::retry);
   CHECK(hopeless.http.requests().size() == 2);
+}
+
+TEST_CASE("pages grow back, and a size that is refused is tried rarely") {
+  Facebook fb("page_size: 500");
+  int refusals = 0;
+  std::size_t page = 0;
+  std::vector<std::string> limits;
+  fb.http.answer_with([&](const HttpRequest& request) {
+    limits.push_back(parameter(request, "limit").value());
+    // The first pages are heavy, those behind them are not, but 500 rows are too many everywhere.
+    const auto limit = std::stoi(limits.back());
+    if (limit > (page < 5 ? 100 : 250)) {
+      ++refusals;
+      return HttpResponse(500, {}, reduce);
+    }
+    ++page;
+    return HttpResponse(200, {}, rows({ad(std::to_string(page))}, page < 60 ? std::to_string(page) : ""));
+  });
+  CHECK(fb.read(fb.stream("ads", "fields: [name]"), since(nullptr)).rows.size() == 60);
+  CHECK(limits[3] == "62");
+  CHECK(std::count(limits.begin(), limits.end(), "248") > 20);
+  CHECK(refusals <= 7);
+}
+
+TEST_CASE("an edge that fails without an explanation is tried again, then asked for in smaller pages") {
+  Facebook fb("retry: {attempts: 3}");
+  const auto unexplained = fault(1, 99, "An unknown error occurred");
+  fb.http.answer_with([&](const HttpRequest& request) {
+    return parameter(request, "limit") == "125" ? HttpResponse(200, {}, rows({ad("1")}))
+                                                : HttpResponse(500, {}, unexplained);
+  });
+  CHECK(fb.read(fb.stream("ads", "fields: [name]"), since(nullptr)).rows.size() == 1);
+  CHECK(fb.http.requests().size() == 3 + 3 + 1);
+
+  Facebook away("page_size: 4\nretry: {attempts: 2}");
+  away.http.answer_with([&](const HttpRequest&) { return HttpResponse(503, {}, ""); });
+  CHECK(away.failure(away.stream("ads"), since(nullptr)).remedy() == Remedy::retry);
+  CHECK(away.http.requests().size() == 2);
 }
 
 TEST_CASE("creatives follow the ads that use them, each once") {
@@ -189,6 +229,32 @@ TEST_CASE("the accounts stream gives the accounts that can be read") {
   const auto out = fb.read(spec, Slice::whole(Partition("")));
   CHECK(out.column("account_id") == std::vector<std::string>{"1"});
   CHECK(out.column("timezone_name") == std::vector<std::string>{"Asia/Kolkata"});
+  REQUIRE(out.rejects.size() == 1);
+  CHECK(out.rejects[0].key == R"(["2"])");
+  CHECK_THAT(out.rejects[0].reason, Catch::Contains("assign the ad account"));
+}
+
+TEST_CASE("an account is left out when the token may not read it, and for no other reason") {
+  for (const auto& [code, subcode] : std::vector<std::pair<int, int>>{{100, 33}, {3, 0}, {10, 0}, {200, 0}, {273, 0}}) {
+    INFO(code << "/" << subcode);
+    Facebook fb("accounts: [\"1\", \"2\"]");
+    fb.http.expect("GET /v26.0/act_1").reply(200, account_1);
+    fb.http.expect("GET /v26.0/act_2").reply(400, fault(code, subcode));
+    CHECK_FALSE(fb.world.run(fb.connector->partitions(fb.stream("ads"))).at(1).active);
+  }
+  for (const auto& [status, body] : std::vector<std::pair<int, std::string>>{{400, fault(987654)},
+                                                                             {400, fault(368)},
+                                                                             {400, fault(270)},
+                                                                             {400, fault(100, 0, "Tried a bad field")},
+                                                                             {404, "<html>no such page</html>"}}) {
+    INFO(body);
+    Facebook fb("accounts: [\"1\", \"2\"]");
+    fb.http.answer_with([&, status = status, body = body](const HttpRequest& request) {
+      return path_of(request) == "/v26.0/act_1" ? HttpResponse(200, {}, account_1) : HttpResponse(status, {}, body);
+    });
+    CHECK_THROWS_AS(fb.world.run(fb.connector->partitions(fb.stream("ads"))), Error);
+    fb.failure(fb.stream("accounts"), Slice::whole(Partition("")));
+  }
 }
 
 TEST_CASE("calls are proven with the app's secret, in the query or the form") {

@@ -135,9 +135,6 @@ TEST_CASE("rule 4: back off, shrink and stop are three reactions") {
           R"({"error":{"code":1,"message":"Please reduce the amount of data you're asking for, then retry your request"}})") ==
       "shrink");
   CHECK(first_reply(500, R"({"error":{"code":1,"message":"Reduza a quantidade de dados"}})") == "shrink");
-  CHECK(
-      first_reply(400, fault(100, 0, "The After Cursor specified exceeds the max limit supported by this endpoint")) ==
-      "shrink");
   for (const auto& [code, subcode] : std::vector<std::pair<int, int>>{
            {190, 0},     {190, 460},   {102, 0},       {3, 0},    {10, 0},   {200, 0},   {294, 0},  {270, 0},
            {100, 0},     {100, 33},    {100, 3191001}, {105, 0},  {2500, 0}, {2642, 0},  {3001, 0}, {2, 1504041},
