@@ -359,7 +359,7 @@ Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& r
     // Meta blocks an account for 60 s, for 300 s with development access; the headers may ask for more.
     const Duration block = usage.development_tier ? 300s : 60s;
     const auto wait = std::max({block, usage.regain.value_or(Duration::zero()), Duration(60s)});
-    verdict.error.emplace(Remedy::slow_down, verdict.error->what(), wait);
+    verdict.error = Error(Remedy::slow_down, verdict.error->what(), wait);
   }
   verdict.usage = std::move(usage.buckets);
   if (const auto warning = response.header("x-ad-api-version-warning"))
