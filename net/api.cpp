@@ -13,12 +13,11 @@ using namespace std::chrono_literals;
 constexpr Duration longest_sleep = 1h;
 constexpr std::size_t longest_refusal = 1u << 20;
 
-// Method, host and path. Never the query: it may hold a credential.
+// Method, host and path.
 std::string where_of(const HttpRequest& request) {
-  std::string_view url = request.url;
-  if (const auto scheme = url.find("://"); scheme != url.npos) url.remove_prefix(scheme + 3);
-  url = url.substr(0, url.find_first_of("?#"));
-  return fmt::format("{} {}", request.method, url);
+  auto where = without_secrets(request.url);
+  if (const auto scheme = where.find("://"); scheme != where.npos) where.erase(0, scheme + 3);
+  return fmt::format("{} {}", request.method, where);
 }
 
 std::string reason_of(const std::string& http_code) {

@@ -313,8 +313,7 @@ class TcpDialer final : public Dialer {
 
 HttpTarget parse_url(const std::string& url) {
   const auto refuse = [&](const char* why) -> HttpError {
-    return HttpError(Remedy::give_up, "bad_http",
-                     fmt::format("{} is not a usable URL: {}", url.substr(0, url.find_first_of("?#@")), why));
+    return HttpError(Remedy::give_up, "bad_http", fmt::format("{} is not a usable URL: {}", without_secrets(url), why));
   };
   const auto parsed = boost::urls::parse_uri(url);
   if (!parsed) throw refuse("expected http(s)://host[:port]/path with everything else percent-encoded");

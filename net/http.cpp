@@ -52,6 +52,19 @@ std::optional<Duration> retry_after(const HttpResponse& response) {
   return std::max(*until - *from, Duration::zero());
 }
 
+std::string without_secrets(std::string_view url) {
+  const auto colon = url.find("://");
+  const auto scheme = colon == url.npos ? std::string_view() : url.substr(0, colon + 3);
+  auto rest = url.substr(scheme.size());
+  auto shown = rest.substr(0, rest.find_first_of("?#"));
+  // A password may hold a bare '/', '?' or '#', so that what looks like host and path is its beginning.
+  if (const auto at = shown.rfind('@'); at != shown.npos)
+    shown.remove_prefix(at + 1);
+  else if (shown.find('/') == shown.npos && rest.find('@') != rest.npos)
+    shown = "…";
+  return std::string(scheme) + std::string(shown);
+}
+
 std::string url_encode(std::string_view text) {
   std::string out;
   out.reserve(text.size() + text.size() / 4);

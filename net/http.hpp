@@ -85,6 +85,9 @@ std::unique_ptr<HttpClient> make_http_client(asio::any_io_executor executor, Clo
 // the clocks need not agree. Nothing where there is none that can be read.
 std::optional<Duration> retry_after(const HttpResponse& response);
 
+// What of a URL, however malformed, may be shown: scheme, host and path, but neither user and password nor the query.
+std::string without_secrets(std::string_view url);
+
 // Percent-encodes everything but unreserved characters.
 std::string url_encode(std::string_view text);
 // "a=1&b=x%20y" from pairs, in their order.

@@ -171,6 +171,14 @@ TEST_CASE("when the tries are used up the message says who, what, where and what
   CHECK_THAT(error.what(), !Catch::Contains("hush"));
 }
 
+TEST_CASE("a user and password in the URL are not repeated") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(403);
+  const auto error = bench.failure_of(
+      ApiRequest(HttpRequest("GET", "https://user:hush@api.test/me"), {"account"}, Priority::scheduled));
+  CHECK_THAT(error.what(), Catch::Contains("(GET api.test/me)") && !Catch::Contains("hush"));
+}
+
 TEST_CASE("what repeating cannot cure is thrown at once with its remedy") {
   const auto [status, remedy] = GENERATE(table<int, Remedy>({{413, Remedy::shrink}, {403, Remedy::give_up}}));
   Bench bench;

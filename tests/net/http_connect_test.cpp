@@ -190,9 +190,9 @@ TEST_CASE("a URL is taken apart") {
 }
 
 TEST_CASE("what is not a URL is refused without repeating its secrets") {
-  const auto url =
-      GENERATE(as<std::string>(), "", "graph.facebook.com", "ftp://x/?token=hush", "http:///path?token=hush",
-               "https://user:hush@host/", "http://host/a b?token=hush", "http://host/\r\nX: hush?hush");
+  const auto url = GENERATE(as<std::string>(), "", "graph.facebook.com", "ftp://x/?token=hush",
+                            "http:///path?token=hush", "https://user:hush@host/", "https://user:hush@ho st/",
+                            "http://host/a b?token=hush", "http://host/\r\nX: 1?hush");
   CAPTURE(url);
   try {
     parse_url(url);
@@ -200,5 +200,6 @@ TEST_CASE("what is not a URL is refused without repeating its secrets") {
   } catch (const HttpError& error) {
     CHECK(error.remedy() == Remedy::give_up);
     CHECK_THAT(error.what(), Catch::Contains("is not a usable URL"));
+    CHECK_THAT(error.what(), !Catch::Contains("hush"));
   }
 }

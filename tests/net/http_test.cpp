@@ -30,3 +30,15 @@ TEST_CASE("Retry-After is read as seconds or as a date") {
   CHECK_FALSE(retry_after(HttpResponse(503, {}, "")));
   CHECK_FALSE(retry_after(HttpResponse(503, {{"retry-after", "Sun, 06 Nov 1994 08:59:37 GMT"}}, "")));
 }
+
+TEST_CASE("of a URL nothing is shown that may be a secret, however malformed it is") {
+  const auto [url, shown] = GENERATE(table<std::string, std::string>({
+      {"https://host:1/a?token=hush", "https://host:1/a"},
+      {"host/a#hush", "host/a"},
+      {"https://user:hush@host/a@b?c=d@e", "https://b"},
+      {"https://user:hu/hush@host/a", "https://host/a"},
+      {"https://user:hu?hush@host/a", "https://…"},
+      {"", ""},
+  }));
+  CHECK(without_secrets(url) == shown);
+}
