@@ -11,6 +11,8 @@ using namespace std::chrono_literals;
 
 // A long pause is slept in parts: the rate may rise meanwhile, and the waiting shows in the metrics as it goes on.
 constexpr Duration longest_sleep = 1h;
+// What waits longer than this lets others pass.
+constexpr Duration a_moment = 1s;
 constexpr std::size_t longest_refusal = 1u << 20;
 
 // Method, host and path.
@@ -112,6 +114,15 @@ task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
   }
 }
 
+// Whether it could not leave soon even if it were alone, because of a bucket that `mine` does not name: then those
+// behind it do not wait for it.
+bool Api::held_elsewhere(const Waiting& other, const std::vector<std::string>& mine) {
+  return std::any_of(other.buckets.begin(), other.buckets.end(), [&](const auto& name) {
+    return std::find(mine.begin(), mine.end(), name) == mine.end() &&
+           bucket(name).wait(clock_.uptime(), other.cost, other.priority, {}) > a_moment;
+  });
+}
+
 std::pair<Duration, std::string> Api::longest_wait(std::list<Waiting>::const_iterator self) {
   std::pair<Duration, std::string> longest{Duration::zero(), {}};
   for (const auto& name : self->buckets) {
@@ -121,7 +132,8 @@ std::pair<Duration, std::string> Api::longest_wait(std::list<Waiting>::const_ite
       if (other == self) before = false;
       const bool goes_first =
           other->priority == self->priority ? before : other->priority == Priority::scheduled && other != self;
-      if (!goes_first || std::find(other->buckets.begin(), other->buckets.end(), name) == other->buckets.end())
+      if (!goes_first || std::find(other->buckets.begin(), other->buckets.end(), name) == other->buckets.end() ||
+          held_elsewhere(*other, self->buckets))
         continue;
       (other->priority == Priority::scheduled ? ahead.scheduled : ahead.backfill) += other->cost;
     }

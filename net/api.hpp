@@ -108,6 +108,7 @@ class Api {
   task<bool> renew_after(std::int64_t renewals_seen);
   task<void> pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
 
+  bool held_elsewhere(const Waiting& other, const std::vector<std::string>& mine);
   std::pair<Duration, std::string> longest_wait(std::list<Waiting>::const_iterator self);
   TokenBucket& bucket(const std::string& name);
   void learn(const ApiRequest& request, const Verdict& verdict);

@@ -246,6 +246,31 @@ TEST_CASE("one throttle pauses all callers of its bucket, and nobody else") {
   CHECK(bench.http.requests()[2].at >= 60s);
 }
 
+TEST_CASE("calls that wait for a paused bucket keep back nobody who does not use it") {
+  Bench bench;
+  bench.options.limit = RateLimit{10, 2, 0.75, 0.3};
+  int refused = 0;
+  bench.http.answer_with([&](const HttpRequest& request) {
+    if (test::path_of(request) != "/first" || refused++ > 0) return HttpResponse(200, {}, "");
+    return HttpResponse(429, {{"retry-after", "2820"}, {"x-throttled", "act_1"}}, "");
+  });
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(bench.world.executor());
+    std::vector<Duration> done;
+    group.spawn(bench.call_and_note(get("/first", {"app", "act_1"}), done));
+    for (int i = 0; i < 2; ++i) group.spawn(bench.call_and_note(get("/waits", {"app", "act_1"}), done));
+    co_await bench.world.clock().sleep_for(1s);
+    group.spawn(bench.call_and_note(get("/late", {"app", "act_1"}), done));
+    group.spawn(bench.call_and_note(get("/other", {"app", "act_2"}), done));
+    co_await group.join();
+  };
+  bench.world.run(body());
+  std::map<std::string, Duration> last;
+  for (const auto& seen : bench.http.requests()) last[test::path_of(seen.request)] = seen.at;
+  CHECK(last["/other"] == 1s);
+  CHECK(last["/late"] >= 47min);
+}
+
 TEST_CASE("a throttle is one incident, however many calls it hits and however long it lasts") {
   Bench bench;
   int left = 12;
