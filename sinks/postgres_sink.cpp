@@ -240,24 +240,15 @@ class PostgresSink final : public Sink {
   task<void> widen(pg::Connection& session, const Table& table, const WidenColumn& action,
                    std::map<std::string, std::string>& changes) {
     std::vector<pg::Statement> statements;
-    statements.emplace_back("SAVEPOINT widen");
     statements.emplace_back(widen_column(table, schema(), action, session.server_version()));
-    statements.emplace_back("RELEASE SAVEPOINT widen");
-    std::optional<pg::PgError> failure;
-    try {
-      co_await session.exec_all(std::move(statements));
-    } catch (const pg::PgError& error) {
-      failure = error;
-    }
-    if (failure && failure->connection_lost()) throw *failure;
-    if (!failure) {
+    const auto refusal = co_await session.attempt(std::move(statements));
+    if (!refusal) {
       changes[action.name] = "widened";
       co_return;
     }
-    co_await session.exec("ROLLBACK TO SAVEPOINT widen");
     refuse(changes, action.name,
            fmt::format("column {} could not be widened to {}; its values that do not fit go to the quarantine: {}",
-                       action.name, to_string(action.to), failure->what()));
+                       action.name, to_string(action.to), refusal->what()));
   }
 
   void refuse(std::map<std::string, std::string>& changes, const std::string& column, const std::string& why) {

@@ -449,6 +449,19 @@ TEST_CASE("a view on the column forbids widening: the column stays, the rest goe
   CHECK(counts.quarantined == 1);
 }
 
+TEST_CASE("a full disk while a column is widened is no refusal: the run fails and is tried again") {
+  Prepared warehouse;
+  warehouse.psql(
+      "CREATE FUNCTION full_disk() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space' USING "
+      "ERRCODE = '53100'; END $$; CREATE EVENT TRIGGER full_disk ON ddl_command_start WHEN TAG IN ('ALTER TABLE') "
+      "EXECUTE FUNCTION full_disk()");
+  auto table = insights();
+  table.columns[3].type = Type::text;
+  CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(table)), Catch::Contains("disk is full"));
+  warehouse.psql("DROP EVENT TRIGGER full_disk");
+  CHECK(warehouse.run(warehouse.sink().prepare(table)) == std::map<std::string, std::string>{{"spend", "widened"}});
+}
+
 TEST_CASE("a table that somebody else locks gives up after five seconds with a passing error", "[slow]") {
   Prepared warehouse;
   const auto holder = [&]() -> task<void> {

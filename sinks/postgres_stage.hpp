@@ -1,0 +1,73 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "sinks/copy_encoder.hpp"
+#include "sinks/postgres_load.hpp"
+#include "sinks/postgres_rows.hpp"
+#include "sinks/postgres_statements.hpp"
+
+namespace sluice {
+
+// The key comes first: the bytes of a row's beginning are its identity. Throws Error(retry) where the table lacks one
+// of the columns.
+std::vector<CopyColumn> copy_columns(const Table& table, const PostgresTable& target);
+
+// The rows of one slice, where nobody else sees them: encoded in memory, and what is more than
+// `memory_per_slice` in a temporary table of one session. Of a key that comes twice, object streams keep the newest; of
+// a report, rows that contradict each other throw Error(give_up).
+class PostgresStage {
+ public:
+  PostgresStage(const PostgresCore& core, const Table& table, const Slice& slice,
+                const std::vector<CopyColumn>& columns, const PostgresStatements& sql);
+
+  // Takes the batch's rows and rejects.
+  void add(Batch& batch);
+  bool full() const { return rows_.bytes() >= memory_; }
+  // Moves what is in memory to the server. From then on the slice belongs to this session.
+  task<void> send_ahead(pg::Connection& session);
+
+  // All rows are in memory, no two of one key.
+  bool is_settled() const { return sent_ == 0 && told_by_bytes_; }
+  const EncodedRows& rows() const { return rows_; }
+  // Of a settled stage: puts the rows straight into the table. `own_fields` are sluice's columns, encoded. Gives how
+  // many.
+  task<std::int64_t> copy_into_table(pg::Connection& session, std::string own_fields);
+  // Inside the publishing transaction: all rows are in the temporary table then, no two of one key.
+  task<void> settle(pg::Connection& session);
+  // The transaction of `settle` went through: the session keeps its temporary table for the next slice.
+  void committed(pg::Connection& session) const;
+
+  // What the statements call the temporary table.
+  bool kept() const { return sent_ > 0; }
+  std::int64_t settled_rows() const { return settled_rows_; }  // after `settle`
+
+  std::int64_t taken() const { return taken_; }  // rows that fit, duplicates included
+  std::int64_t duplicates() const { return duplicates_; }
+  const std::vector<Reject>& rejects() const { return rejects_; }
+
+ private:
+  void take(const Batch& batch, std::size_t i);
+  std::size_t size_of_key() const;
+  void settle_twins(std::size_t twin, std::size_t key_size);
+  task<std::int64_t> copy(pg::Connection& session, std::string sql, std::string suffix);
+  task<void> make_table(pg::Connection& session);
+  task<void> settle_staged_twins(pg::Connection& session);
+
+  const Table& table_;
+  const Slice& slice_;
+  const PostgresStatements& sql_;
+  const std::size_t memory_;
+  CopyEncoder encoder_;
+  const bool told_by_bytes_;  // equal keys have equal bytes
+  EncodedRows rows_;
+  ByteBuffer scratch_;
+  std::vector<Reject> rejects_;
+  std::int64_t taken_ = 0, duplicates_ = 0;
+  std::int64_t sent_ = 0;  // rows in the temporary table that outlives transactions
+  std::int64_t settled_rows_ = 0;
+  int groups_ = 0;  // COPYs into the temporary table: rows of one are known to be distinct
+  bool table_made_ = false;
+};
+
+}  // namespace sluice
