@@ -66,8 +66,10 @@ task<void> FacebookAds::read(const StreamSpec& stream, const Slice& slice, Outpu
 }
 
 Batch FacebookAds::parse(const StreamSpec& stream, std::string_view reply) const {
-  RowMapper mapper(stream.columns, stream.key, stream.new_fields);
-  return mapper.map_saved(std::string(reply), "data");
+  auto mapper = object_mapper(stream);  // insights have no member that it passes over
+  auto batch = mapper.map_saved(std::string(reply), "data");
+  keep_each_creative_once(batch, stream);
+  return batch;
 }
 
 std::optional<Day> FacebookAds::earliest(const StreamSpec& stream, const Partition& partition) const {

@@ -106,7 +106,13 @@ void GraphApi::open() {
   while (root_.ends_with('/')) root_.pop_back();
   root_ += "/" + version + "/";
   accounts_.clear();
-  for (const auto& account : source_.texts("accounts")) accounts_.push_back(account_digits(source_, account));
+  for (const auto& account : source_.texts("accounts")) {
+    auto digits = account_digits(source_, account);
+    if (std::find(accounts_.begin(), accounts_.end(), digits) != accounts_.end())
+      throw Error(Remedy::give_up, fmt::format("{}: the ad account {} stands there twice; remove one",
+                                               to_string(source_.where("accounts")), digits));
+    accounts_.push_back(std::move(digits));
+  }
   auto* http = context_.http;
   if (http == nullptr) {
     HttpOptions http_options;
@@ -197,11 +203,8 @@ task<std::optional<MappedPage>> EdgeWalk::next() {
 // `cursors.after` is there on the last page too. `next` is never fetched: it may hold the token.
 void EdgeWalk::turn(const std::string& envelope) {
   const auto page = json::parse(envelope, nullptr, false);
-  if (!page.is_object() || !page.contains("data"))
+  if (!page.is_object() || !page.contains("data") || !page["data"].is_array())
     throw Error(Remedy::retry, fmt::format("{}: the answer has no list of rows", node_));
-  if (page.contains("error"))
-    throw Error(Remedy::retry, fmt::format("{}: the API added an error to a page of rows: {}", node_,
-                                           api_.dialect().scrub(page["error"].dump())));
   const auto paging = page.value("paging", json::object());
   done_ = !paging.is_object() || !paging.contains("next");
   if (done_) return;
@@ -230,6 +233,10 @@ void Filters::ids(Level level, const std::vector<std::string>& ids) {
 
 void Filters::updated_after(Level level, std::int64_t unix_seconds) {
   add(level, "updated_time", "GREATER_THAN", std::to_string(unix_seconds));
+}
+
+void Filters::updated_before(Level level, std::int64_t unix_seconds) {
+  add(level, "updated_time", "LESS_THAN", std::to_string(unix_seconds));
 }
 
 }  // namespace sluice::facebook

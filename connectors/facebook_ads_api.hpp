@@ -91,6 +91,7 @@ class Filters {
   void any_status(Level level);
   void ids(Level level, const std::vector<std::string>& ids);
   void updated_after(Level level, std::int64_t unix_seconds);
+  void updated_before(Level level, std::int64_t unix_seconds);
   bool empty() const { return text_.empty(); }
   std::string text() const { return "[" + text_ + "]"; }
 

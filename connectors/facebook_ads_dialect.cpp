@@ -4,6 +4,7 @@
 #include <openssl/hmac.h>
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -343,8 +344,10 @@ Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& r
   const bool good_status = response.status >= 200 && response.status < 300;
   const bool json_like = first != std::string::npos && (body[first] == '{' || body[first] == '[' ||
                                                         std::isdigit(static_cast<unsigned char>(body[first])));
-  // A page of rows is parsed once, by the row mapper; an error object is small or stands at the page's beginning.
-  const bool page = good_status && json_like && body.size() > small_body && body.compare(first, 8, "{\"error\"") != 0;
+  // A page of rows is parsed once, by the row mapper, unless it may hold an error beside its rows.
+  constexpr std::string_view name_of_error = "\"error\"";
+  const bool page = good_status && json_like && body.size() > small_body &&
+                    ::memmem(body.data(), body.size(), name_of_error.data(), name_of_error.size()) == nullptr;
   if (!page) {
     const auto answer = json_like ? parse_tolerant(body) : json(json::value_t::discarded);
     if (answer.is_object() && answer.contains("error")) {
@@ -358,7 +361,7 @@ Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& r
   if (verdict.error && verdict.error->remedy() == Remedy::slow_down) {
     // Meta blocks an account for 60 s, for 300 s with development access; the headers may ask for more.
     const Duration block = usage.development_tier ? 300s : 60s;
-    const auto wait = std::max({block, usage.regain.value_or(Duration::zero()), Duration(60s)});
+    const auto wait = std::max(block, usage.wait);
     verdict.error = Error(Remedy::slow_down, verdict.error->what(), wait);
   }
   verdict.usage = std::move(usage.buckets);

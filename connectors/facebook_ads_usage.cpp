@@ -1,6 +1,7 @@
 #include "connectors/facebook_ads_usage.hpp"
 
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "connectors/facebook_ads_dialect.hpp"
@@ -19,7 +20,7 @@ double number(const json& object, const char* name) {
   const auto text = found->get<std::string>();
   double value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
+  return std::isfinite(value) ? value : 0;
 }
 
 double most_of(const json& object, std::initializer_list<const char*> names) {
@@ -34,8 +35,9 @@ json header(const HttpResponse& response, std::string_view name) {
   return parsed.is_object() ? parsed : json::object();
 }
 
+// At most a day, whatever is said.
 Duration seconds(double n) {
-  return std::chrono::seconds(static_cast<std::int64_t>(std::max(0.0, n)));
+  return std::chrono::seconds(n > 0 ? static_cast<std::int64_t>(std::min(n, 86'400.0)) : 0);
 }
 
 class Reader {
@@ -50,9 +52,11 @@ class Reader {
 
     const auto account = header(response_, "x-ad-account-usage");
     if (!account.empty()) {
-      // Meta: reset_time_duration is in seconds, and always there; it matters once the quota is used up.
+      // Meta: reset_time_duration is in seconds, and always there; without a refusal it matters once the quota is
+      // used up.
       const auto percent = number(account, "acc_id_util_pct");
       const auto reset = seconds(number(account, "reset_time_duration"));
+      usage_.wait = std::max(usage_.wait, reset);
       add(account_, percent, percent >= 100 && reset > Duration::zero() ? std::optional(reset) : std::nullopt);
       note_tier(account);
     }
@@ -81,7 +85,7 @@ class Reader {
   }
 
   void add(const std::string& bucket, double percent, std::optional<Duration> regain) {
-    usage_.regain = std::max(usage_.regain, regain);
+    usage_.wait = std::max(usage_.wait, regain.value_or(Duration::zero()));
     for (auto& known : usage_.buckets) {
       if (known.bucket != bucket) continue;
       known.fraction = std::max(known.fraction, percent / 100);

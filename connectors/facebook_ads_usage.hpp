@@ -10,8 +10,8 @@ namespace sluice {
 // What the four usage headers of one reply say together.
 struct FacebookUsage {
   std::vector<Usage> buckets;
-  std::optional<Duration> regain;  // the longest wait that was asked for
-  bool development_tier = false;   // "Limited" access: blocked five times as long
+  Duration wait{};                // after a refusal: the longest that any header asks for
+  bool development_tier = false;  // "Limited" access: blocked five times as long
 };
 
 // `bucket` is the one of the ad account that was asked about; empty: the app's.

@@ -21,6 +21,9 @@ json filters(const HttpRequest& request) {
 const std::string reduce =
     R"({"error":{"code":1,"message":"Please reduce the amount of data you're asking for, then retry your request"}})";
 
+const std::string too_deep =
+    fault(100, 0, "The After Cursor specified exceeds the max limit supported by this endpoint");
+
 std::string ad(const std::string& id) {
   return R"({"id":")" + id + R"(","account_id":"1"})";
 }
@@ -153,7 +156,57 @@ TEST_CASE("an edge that fails without an explanation is tried again, then asked 
   CHECK(away.http.requests().size() == 2);
 }
 
-TEST_CASE("creatives follow the ads that use them, each once") {
+TEST_CASE("an edge with more pages than Meta walks is read in halves of the time in which objects changed") {
+  Facebook fb("page_size: 2");
+  // A hundred ads of which each changed a minute after the one before; no question gives more than ten.
+  const std::int64_t first = 1'772'000'000;
+  fb.http.answer_with([&](const HttpRequest& request) {
+    std::int64_t after = 0, before = 1'900'000'000;
+    for (const auto& filter : filters(request)) {
+      if (filter["operator"] == "GREATER_THAN") after = filter["value"];
+      if (filter["operator"] == "LESS_THAN") before = filter["value"];
+    }
+    std::vector<std::string> found;
+    for (std::int64_t i = 0; i < 100; ++i)
+      if (first + i * 60 > after && first + i * 60 < before) found.push_back(ad(std::to_string(1000 + i)));
+    const auto begin = static_cast<std::size_t>(std::stoi(parameter(request, "after").value_or("0")));
+    const auto end = std::min(found.size(), begin + 2);
+    if (begin >= 10) return HttpResponse(400, {}, too_deep);
+    return HttpResponse(
+        200, {},
+        rows({found.begin() + static_cast<std::ptrdiff_t>(begin), found.begin() + static_cast<std::ptrdiff_t>(end)},
+             end < found.size() ? std::to_string(end) : ""));
+  });
+  for (const auto* after : {static_cast<const char*>(nullptr), "2026-02-25T06:13:20Z"}) {
+    const auto ids = fb.read(fb.stream("ads"), since(after)).column("id");
+    CHECK(std::set<std::string>(ids.begin(), ids.end()).size() == 100);
+  }
+  for (const auto& seen : fb.http.requests()) CHECK(parameter(seen.request, "limit") == "2");
+
+  Facebook hopeless;
+  hopeless.http.answer_with([&](const HttpRequest&) { return HttpResponse(400, {}, too_deep); });
+  CHECK_FALSE(hopeless.failure(hopeless.stream("ads"), since(nullptr)).passing());
+}
+
+TEST_CASE("a list of accounts whose page of one row is refused may be had later") {
+  Facebook fb("page_size: 1");
+  fb.http.answer_with([&](const HttpRequest&) { return HttpResponse(500, {}, reduce); });
+  CHECK(fb.failure(fb.stream("accounts"), Slice::whole(Partition(""))).remedy() == Remedy::retry);
+  try {
+    fb.world.run(fb.connector->partitions(fb.stream("ads")));
+    FAIL("it did not fail");
+  } catch (const Error& error) {
+    CHECK(error.remedy() == Remedy::retry);
+  }
+}
+
+TEST_CASE("an account that stands twice in the file is refused, however it is written") {
+  Facebook fb("accounts: [\"1\", act_1]");
+  CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(fb.stream("ads"))),
+                    Catch::Contains("test.yaml:2") && Catch::Contains("account 1 stands there twice"));
+}
+
+TEST_CASE("creatives follow the ads that use them, each once in a page") {
   Facebook fb;
   auto spec = fb.stream("creatives", "fields: [name, object_story_spec]");
   spec.new_fields = NewFields::fail;  // the ad's own id comes unasked
@@ -169,8 +222,8 @@ TEST_CASE("creatives follow the ads that use them, each once") {
       .with("after", "x")
       .reply(200, rows({ad(R"({"id":"9","name":"n"})"), ad(R"({"id":"10","object_story_spec":{"page_id":"1"}})")}));
   const auto out = fb.read(spec, since(nullptr));
-  CHECK(out.column("id") == std::vector<std::string>{"9", "10"});
-  CHECK(out.column("object_story_spec")[1] == R"({"page_id":"1"})");
+  CHECK(out.column("id") == std::vector<std::string>{"9", "9", "10"});  // once for each page
+  CHECK(out.column("object_story_spec")[2] == R"({"page_id":"1"})");
   CHECK(out.rejects.empty());
 }
 
@@ -355,6 +408,12 @@ TEST_CASE("a saved reply and a quarantined row are read again as they came") {
   const auto spec = fb.stream("insights");
   CHECK(fb.connector->parse(spec, rows({row("2026-03-01", "1"), row("2026-03-01", "2")})).rows() == 2);
   CHECK(fb.connector->parse(spec, row("2026-03-01", "1")).rows() == 1);
+
+  auto creatives = fb.stream("creatives", "fields: [name]");
+  creatives.new_fields = NewFields::fail;  // the ad's own id comes unasked
+  const auto reply = rows({R"({"account_id":"1","id":"5","creative":{"id":"9","name":"n"}})", ad("6"),
+                           R"({"account_id":"1","id":"7","creative":{"id":"9","name":"n"}})"});
+  CHECK(fb.connector->parse(creatives, reply).rows() == 1);
 }
 
 TEST_CASE("check tells about the token, the accounts, the version and the clock") {
