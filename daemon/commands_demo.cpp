@@ -59,6 +59,7 @@ pipelines:
       campaigns: {{}}
       adsets: {{}}
       ads: {{}}
+      creatives: {{}}
       insights:
         window: {{lookback: 7d}}
 )";
