@@ -31,6 +31,18 @@ Field parse_field(std::string_view text) {
   return field;
 }
 
+// Meta: any edge takes the statuses of all levels.
+void require_statuses(const Filter& filter) {
+  constexpr std::string_view known[] = {
+      "ACTIVE", "ADSET_PAUSED",         "ARCHIVED",       "CAMPAIGN_PAUSED", "DELETED",    "DISAPPROVED", "IN_PROCESS",
+      "PAUSED", "PENDING_BILLING_INFO", "PENDING_REVIEW", "PREAPPROVED",     "WITH_ISSUES"};
+  if (filter.field != "effective_status") return;
+  for (const auto& value : filter.values)
+    if (std::ranges::find(known, value) == std::end(known))
+      throw bad_parameter(
+          fmt::format("Param effective_status must be one of {{{}}}, not \"{}\"", fmt::join(known, ", "), value));
+}
+
 Filter parse_filter(const Json& json, std::optional<Kind> default_kind) {
   if (!json.is_object() || !json.contains("field") || !json.contains("operator"))
     throw bad_parameter("param filtering must be an array of {field, operator, value}");
@@ -138,6 +150,7 @@ std::vector<Filter> parse_filters(const Params& params, std::optional<Kind> defa
     filters.push_back({"effective_status", default_kind, "IN", params.list("effective_status")});
   if (params.has("updated_since") && default_kind != Kind::campaign)
     filters.push_back({"updated_time", default_kind, "GREATER_THAN", {params.get("updated_since")}});
+  for (const auto& filter : filters) require_statuses(filter);
   return filters;
 }
 

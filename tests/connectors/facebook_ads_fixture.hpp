@@ -135,6 +135,16 @@ struct Facebook {
   }
 };
 
+// All that Meta knows for objects of a level, in the order in which its documentation lists it.
+inline json every_status(const std::string& level) {
+  if (level == "campaign") return {"ACTIVE", "ARCHIVED", "DELETED", "IN_PROCESS", "PAUSED", "WITH_ISSUES"};
+  if (level == "adset")
+    return {"ACTIVE", "ARCHIVED", "CAMPAIGN_PAUSED", "DELETED", "IN_PROCESS", "PAUSED", "WITH_ISSUES"};
+  return {"ACTIVE",      "ADSET_PAUSED", "ARCHIVED", "CAMPAIGN_PAUSED",      "DELETED",
+          "DISAPPROVED", "IN_PROCESS",   "PAUSED",   "PENDING_BILLING_INFO", "PENDING_REVIEW",
+          "PREAPPROVED", "WITH_ISSUES"};
+}
+
 inline std::string rows(const std::vector<std::string>& rows, const std::string& after = {}) {
   std::string text = "{\"data\":[";
   for (std::size_t i = 0; i < rows.size(); ++i) text += (i ? "," : "") + rows[i];

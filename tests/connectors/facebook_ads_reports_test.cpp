@@ -19,6 +19,7 @@ std::vector<std::string> list(const std::string& comma) {
 }
 
 // An account with two campaigns of two ad sets of two ads each: ids c1, c1s1, c1s1a1, … as numbers 1, 11, 111.
+// Campaign 2 and what is in it is deleted: listed only for who asks for that. The first of a list comes twice.
 // A report is refused as too large when `too_large` says so.
 class SmallAccount {
  public:
@@ -68,7 +69,10 @@ class SmallAccount {
   }
   static HttpResponse ids(const HttpRequest& request, std::size_t digits) {
     std::vector<std::string> objects;
-    for (const auto& id : chosen(request, digits)) objects.push_back(json({{"id", id}}).dump());
+    const bool deleted_too = parameter(request, "filtering")->find("\"DELETED\"") != std::string::npos;
+    for (const auto& id : chosen(request, digits))
+      if (deleted_too || !id.starts_with("2")) objects.push_back(json({{"id", id}}).dump());
+    if (!objects.empty()) objects.push_back(objects.front());  // pages shift while they are read
     return HttpResponse(200, {}, rows(objects));
   }
   HttpResponse submit(const HttpRequest& request) {
@@ -338,17 +342,15 @@ TEST_CASE("a report that is complete and stays unreadable is submitted again, th
 }
 
 TEST_CASE("reports ask for objects of every status, so that deleted ads keep their past") {
-  for (const auto& [level, field, statuses] :
-       std::vector<std::tuple<std::string, std::string, std::size_t>>{{"ad", "ad.effective_status", 12},
-                                                                      {"adset", "adset.effective_status", 7},
-                                                                      {"campaign", "campaign.effective_status", 6},
-                                                                      {"account", "ad.effective_status", 12}}) {
+  for (const auto& [level, prefix] : std::vector<std::pair<std::string, std::string>>{
+           {"ad", "ad"}, {"adset", "adset"}, {"campaign", "campaign"}, {"account", "ad"}}) {
     Facebook fb;
     fb.http.expect("POST /v26.0/act_1/insights")
         .with("level", level)
-        .where([&, field = field, statuses = statuses](const HttpRequest& request) {
+        .where([&, prefix = prefix](const HttpRequest& request) {
           const auto filter = json::parse(parameter(request, "filtering").value()).at(0);
-          return filter["field"] == field && filter["operator"] == "IN" && filter["value"].size() == statuses;
+          return filter["field"] == prefix + ".effective_status" && filter["operator"] == "IN" &&
+                 filter["value"] == every_status(prefix);
         })
         .reply(200, submitted);
     fb.http.expect("GET /v26.0/77").reply(200, completed);

@@ -84,6 +84,10 @@ TEST_CASE("an unfiltered call leaves out archived and deleted objects, the full 
   CHECK(seen.contains("ARCHIVED"));
   CHECK(seen.contains("DELETED"));
   CHECK(api.all(edge + "&effective_status=" + encoded(kEveryStatus)).size() == 40);
+  const Json odd = {"ACTIVE", "REMOVED"};
+  for (const auto& query : {filtering({{{"field", "ad.effective_status"}, {"operator", "IN"}, {"value", odd}}}),
+                            "&effective_status=" + encoded(odd)})
+    CHECK(api.get(edge + query).json["error"]["code"] == 100);
 }
 
 TEST_CASE("a filter may list thousands of ids, in the query") {
