@@ -156,6 +156,10 @@ task<HttpResponse> GraphApi::post(std::string node, Headers parameters, Caller c
   co_return co_await api_->call(std::move(request));
 }
 
+void GraphApi::throttled(const Verdict& verdict) {
+  api_->throttled(verdict.throttled_bucket, *verdict.error);
+}
+
 EdgeWalk::EdgeWalk(GraphApi& api, RowMapper& mapper, std::string node, Headers parameters, Caller caller)
     : api_(api),
       mapper_(mapper),

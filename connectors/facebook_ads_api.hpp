@@ -34,6 +34,8 @@ class GraphApi {
   // `node` is what stands behind the version: "act_1/campaigns". The token never gets into a URL.
   task<HttpResponse> get(std::string node, Headers parameters, Caller caller);
   task<HttpResponse> post(std::string node, Headers parameters, Caller caller);
+  // A report failed because the quota is used up: pauses the bucket as if a call had been refused.
+  void throttled(const Verdict& verdict);
 
   // The accounts that the file names, as digits; none: all that the token can read.
   const std::vector<std::string>& accounts();

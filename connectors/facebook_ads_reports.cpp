@@ -116,14 +116,16 @@ task<Reports::State> Reports::watch(std::string report, Caller caller, std::stri
       co_return State::lost;
     }
     if (now.status == "Job Failed") {
-      auto verdict = api_.dialect().judge_error(error_of(parsed), 0, "act_" + caller.account, true);
-      why = fmt::format("it failed: {}", verdict.error->what());
+      const auto verdict = api_.dialect().judge_error(error_of(parsed), 0, "act_" + caller.account, true);
       const auto remedy = verdict.error->remedy();
+      why = fmt::format("it failed: {}", verdict.error->what());
+      if (remedy == Remedy::slow_down) {
+        api_.throttled(verdict);
+        co_return State::throttled;
+      }
       const bool unexplained = !parsed.contains("error_code");
-      if (!unexplained && remedy != Remedy::retry && remedy != Remedy::slow_down)
-        throw Error(remedy, fmt::format("report {}: {}", report, why));
-      if (remedy == Remedy::slow_down) co_await clock.sleep_for(*verdict.error->wait());
-      co_return State::lost;
+      if (!unexplained && remedy != Remedy::retry) throw Error(remedy, fmt::format("report {}: {}", report, why));
+      co_return State::failed;
     }
 
     const auto at = clock.uptime();
@@ -135,20 +137,34 @@ task<Reports::State> Reports::watch(std::string report, Caller caller, std::stri
   }
 }
 
-task<std::string> Reports::complete(const InsightsQuery& query, const ReportAsk& ask, Caller caller) {
+task<std::optional<std::string>> Reports::complete(const InsightsQuery& query, const ReportAsk& ask, Caller caller,
+                                                   std::optional<Error>& failure) {
+  failure.reset();
   const auto slot = co_await slots(caller.account).acquire();
+  std::optional<std::string> report;
   std::string why;
-  bool failed = false;
-  for (int submission = 0; submission < most_submissions; ++submission) {
-    auto report = co_await submit(query, ask, caller);
-    const auto state = co_await watch(report, caller, why);
-    if (state == State::complete) co_return report;
-    failed = why.starts_with("it failed");
+  State state{};
+  for (int submission = 0; submission < most_submissions;) {
+    try {
+      report = co_await submit(query, ask, caller);
+      state = co_await watch(*report, caller, why);
+    } catch (const Error& error) {
+      if (error.remedy() != Remedy::shrink) throw;
+      failure = error;
+      report.reset();
+    }
+    if (failure || state == State::complete) co_return report;
+    // A throttle says nothing about the report: the next submission waits for the end of the pause.
+    if (state != State::throttled) ++submission;
   }
+  const Error error(Remedy::retry,
+                    fmt::format("act_{}: the report of {} was submitted {} times and never became complete: {}",
+                                caller.account, ask.describe(), most_submissions, why));
+  if (state != State::failed) throw error;
   // Meta: what fails again and again is mostly too large, whatever the error says.
-  throw Error(failed ? Remedy::shrink : Remedy::retry,
-              fmt::format("act_{}: the report of {} was submitted {} times and never became complete: {}",
-                          caller.account, ask.describe(), most_submissions, why));
+  failure = error;
+  report.reset();
+  co_return report;
 }
 
 }  // namespace sluice::facebook

@@ -26,11 +26,13 @@ class Reports {
  public:
   explicit Reports(GraphApi& api);
 
-  // The id of a report whose rows can be read. Throws Error(shrink) when it is too large for Meta to make.
-  task<std::string> complete(const InsightsQuery& query, const ReportAsk& ask, Caller caller);
+  // The id of a report whose rows can be read. Nothing when Meta cannot make it: `failure` then says why, with
+  // Remedy::shrink where Meta says that it is too large, and Remedy::retry where it only fails again and again.
+  task<std::optional<std::string>> complete(const InsightsQuery& query, const ReportAsk& ask, Caller caller,
+                                            std::optional<Error>& failure);
 
  private:
-  enum class State { complete, lost };  // lost: it will never be complete
+  enum class State { complete, failed, throttled, lost };  // lost: it will never be complete
   task<std::string> submit(const InsightsQuery& query, const ReportAsk& ask, Caller caller);
   task<State> watch(std::string report, Caller caller, std::string& why);
   Semaphore& slots(const std::string& account);
@@ -47,14 +49,19 @@ class InsightsReader {
 
  private:
   struct Job;
+  struct Children;
   task<void> read_part(Job& job, ReportAsk ask);
   task<bool> deliver(Job& job, const ReportAsk& ask);
-  task<bool> deliver_once(Job& job, const ReportAsk& ask);
+  task<void> hand_on(Job& job, Batch batch);
   task<void> split(Job& job, ReportAsk ask);
+  task<void> split_by_days(Job& job, ReportAsk ask);
   task<void> split_by_ids(Job& job, ReportAsk ask);
+  task<void> split_by_children(Job& job, ReportAsk ask);
   task<void> split_by_fields(Job& job, ReportAsk ask);
+  static Reject unreadable(const Job& job, const ReportAsk& ask, const std::string& why);
+  task<std::optional<Children>> children_of(Job& job, const ReportAsk& ask);
   task<Batch> gather(Job& job, ReportAsk ask, bool just_failed);
-  task<std::optional<Batch>> gather_whole(Job& job, const ReportAsk& ask);
+  task<std::optional<Batch>> rows_of(Job& job, const InsightsQuery& query, const ReportAsk& ask, RowMapper& mapper);
 
   GraphApi& api_;
   Reports& reports_;

@@ -254,17 +254,20 @@ task<bool> Api::renew_after(std::int64_t renewals_seen) {
   co_return renewed_;
 }
 
+void Api::throttled(const std::string& name, const Error& error) {
+  const double luck = std::uniform_real_distribution<double>(0, 1)(rng_);
+  const bool begins = bucket(name).throttled(clock_.uptime(), error.wait(), luck);
+  if (begins) tell_trouble(name, error.what());
+  tell_state(name);
+}
+
 task<void> Api::pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed) {
   auto names = request.buckets;
   if (!failed.throttled_bucket.empty()) names = {failed.throttled_bucket};
-  const double luck = std::uniform_real_distribution<double>(0, 1)(rng_);
   auto until = clock_.uptime();
   for (const auto& name : names) {
-    auto& throttled = bucket(name);
-    const bool begins = throttled.throttled(clock_.uptime(), failed.error->wait(), luck);
-    until = std::max(until, throttled.paused_until());
-    if (begins) tell_trouble(name, failed.error->what());
-    tell_state(name);
+    throttled(name, *failed.error);
+    until = std::max(until, bucket(name).paused_until());
   }
   // A call may be throttled by a bucket that it was not known to count against: then it has to wait here.
   const bool own = std::any_of(names.begin(), names.end(), [&](const auto& name) {

@@ -82,6 +82,10 @@ class Api {
   // The same for an answer read piece by piece; retried only until the first piece has been handed on.
   task<void> stream(ApiRequest request, BodyReader& reader);
 
+  // Throttled otherwise than by an answer's verdict (a job on the other side ran into the quota): the bucket pauses as
+  // after a refused call.
+  void throttled(const std::string& bucket, const Error& error);
+
   const std::map<std::string, TokenBucket>& buckets() const { return buckets_; }
 
  private:
