@@ -1,5 +1,7 @@
 #include <set>
 
+#include "connectors/facebook_ads_merge.hpp"
+#include "core/row_mapper.hpp"
 #include "sandbox/sandbox.hpp"
 #include "tests/connectors/facebook_ads_fixture.hpp"
 #include "tests/support/direct_client.hpp"
@@ -401,6 +403,17 @@ TEST_CASE("a window found too large after rows were handed on is read again in p
   const auto out = s.fb.read(s.spec, s.fb.day("2026-03-01"));
   CHECK(out.rows.size() == 8);
   CHECK(s.account.asked.size() == reports + 2);  // one for each campaign
+}
+
+TEST_CASE("a row that was read in two halves keeps the source's own digits") {
+  const std::vector<Column> columns{Column("id", Type::text, "", true), Column("a", Type::decimal),
+                                    Column("b", Type::decimal)};
+  RowMapper mapper(columns, {"id"});
+  const auto first = mapper.map(R"({"data":[{"id":"1","a":12345678901234567890.10}]})", "data");
+  const auto second = mapper.map(R"({"data":[{"id":"1","b":0.1000}]})", "data");
+  const auto merged = facebook::merge_by_key(first.batch, second.batch, facebook::KeyPlaces{{0, Type::text}});
+  REQUIRE(merged.rows() == 1);
+  CHECK(merged.raw(0) == R"({"id":"1","a":12345678901234567890.10,"id":"1","b":0.1000})");
 }
 
 TEST_CASE("the simulated API gives the same rows whole and in parts") {
