@@ -16,9 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using namespace facebook;
 
-// Meta keeps 37 months of totals, and 13 months by the hour.
-constexpr int kept_months = 37;
-constexpr int kept_months_by_hour = 13;
 constexpr Duration tolerated_skew = 5min;
 
 class FacebookAds final : public Connector {
@@ -74,14 +71,8 @@ Batch FacebookAds::parse(const StreamSpec& stream, std::string_view reply) const
 
 std::optional<Day> FacebookAds::earliest(const StreamSpec& stream, const Partition& partition) const {
   if (stream.cursor != Cursor::date) return {};
-  int months = kept_months;
-  for (const auto& breakdown : insights_query(stream).breakdowns)
-    if (breakdown.starts_with("hourly_")) months = kept_months_by_hour;
   const auto today = day_of(api_.clock().now(), partition.zone);
-  const auto month = cctz::civil_month(today) - months;
-  const auto last = Day(month + 1) - 1;
-  // A day that the month does not have is its last one: 37 months before 2023-03-31 is 2020-02-29.
-  return std::min(Day(month) + (today.day() - 1), last) + 1;
+  return first_kept(today, insights_query(stream).hourly() ? kept_months_in_parts : kept_months);
 }
 
 std::optional<std::int64_t> FacebookAds::estimated_requests(const StreamSpec& stream, std::int64_t slices) const {

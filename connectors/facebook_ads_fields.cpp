@@ -560,6 +560,10 @@ std::span<const std::string_view> attribution_windows() {
   return window_names;
 }
 
+bool counts_people(std::string_view field) {
+  return field == "reach" || field == "frequency" || field == "cpp" || field.find("unique_") != field.npos;
+}
+
 bool is_asset_breakdown(std::string_view name) {
   return std::find(std::begin(asset_breakdowns), std::end(asset_breakdowns), name) != std::end(asset_breakdowns);
 }

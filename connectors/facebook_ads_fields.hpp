@@ -26,6 +26,9 @@ std::span<const Field> creative_fields();
 std::span<const std::string_view> breakdowns();
 std::span<const std::string_view> action_breakdowns();
 std::span<const std::string_view> attribution_windows();
+// Whether an insight counts people, not what they did. With breakdowns Meta leaves these out of rows that are older
+// than 13 months; by the hour it has none of them.
+bool counts_people(std::string_view field);
 // Breakdowns whose value is an object with an id.
 bool is_asset_breakdown(std::string_view name);
 

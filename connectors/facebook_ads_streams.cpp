@@ -162,8 +162,11 @@ InsightsQuery query_of(const Settings& settings) {
   } else {
     const auto object = object_columns(query.level);
     wanted.insert(wanted.end(), object.begin(), object.end());
-    for (const auto name : default_insights)
-      if (name != "objective" || query.level != Level::account) wanted.emplace_back(name);
+    for (const auto name : default_insights) {
+      if (name == "objective" && query.level == Level::account) continue;
+      if (query.hourly() && counts_people(name)) continue;
+      wanted.emplace_back(name);
+    }
   }
   for (auto& name : wanted) {
     // Meta refuses a field that is a breakdown, and gives both days without being asked.
@@ -186,7 +189,9 @@ void check_insights(const Settings& settings, const InsightsQuery& query, Faults
   known_breakdowns.push_back("dma");
   breakdown_names.read(known_breakdowns, "breakdown");
   check_breakdowns(query, breakdown_names);
-  Names(settings, "action_breakdowns", faults).read(strings(action_breakdowns()), "action breakdown");
+  Names action_names(settings, "action_breakdowns", faults);
+  if (!action_names.read(strings(action_breakdowns()), "action breakdown").empty() && !holds(query.fields, "actions"))
+    action_names.fault("action_breakdowns split the entries of \"actions\": add it to fields");
 
   Names window_names(settings, "action_attribution_windows", faults);
   auto known_windows = strings(attribution_windows());
@@ -204,6 +209,8 @@ void check_insights(const Settings& settings, const InsightsQuery& query, Faults
       field_names.fault(fmt::format("\"{}\" is a breakdown, not a field: put it into breakdowns", field));
     if (field == "objective_results")
       field_names.fault("\"objective_results\" comes back as \"results\": ask for that");
+    if (query.hourly() && (counts_people(field) || field.starts_with("video_")))
+      field_names.fault(fmt::format("\"{}\" is not given by the hour: leave it out", field));
   }
 }
 
@@ -306,6 +313,18 @@ StreamSpec configure(const std::string& from, const Settings& settings, Faults& 
   const auto all = object_streams();
   if (const auto* stream = find_object_stream(all, from)) return objects(*stream, settings, faults);
   return insights(settings, faults);
+}
+
+bool InsightsQuery::hourly() const {
+  return std::any_of(breakdowns.begin(), breakdowns.end(),
+                     [](const auto& name) { return name.starts_with("hourly_"); });
+}
+
+Day first_kept(Day today, int months) {
+  const auto month = cctz::civil_month(today) - months;
+  const auto last = Day(month + 1) - 1;
+  // A day that the month does not have is its last one: 37 months before 2023-03-31 is 2020-02-29.
+  return std::min(Day(month) + (today.day() - 1), last) + 1;
 }
 
 InsightsQuery insights_query(const StreamSpec& stream) {

@@ -18,8 +18,15 @@ struct InsightsQuery {
   Level level = Level::ad;
   std::vector<std::string> fields;
   std::vector<std::string> breakdowns, action_breakdowns, attribution_windows;
+  bool hourly() const;
 };
 InsightsQuery insights_query(const StreamSpec& stream);
+
+// Meta keeps 37 months, and 13 of hours and of people by breakdowns.
+inline constexpr int kept_months = 37;
+inline constexpr int kept_months_in_parts = 13;
+// The first day of those that are kept, `today` being the account's.
+Day first_kept(Day today, int months);
 
 // The `fields` parameter of an object stream.
 std::string object_fields(const StreamSpec& stream);

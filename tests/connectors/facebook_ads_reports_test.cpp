@@ -176,6 +176,54 @@ TEST_CASE("HTTP 401 is a matter of the token, whatever its body") {
   CHECK_THAT(error.what(), Catch::Contains("access token"));
 }
 
+TEST_CASE("what counts people is not asked for of broken-down rows that are older than 13 months") {
+  // It is 2026-03-02.
+  const auto fields_asked = [](const char* options, const char* day) {
+    Facebook fb;
+    fb.http.answer_with([](const HttpRequest& request) {
+      return HttpResponse(200, {},
+                          request.method == "POST"                  ? submitted
+                          : path_of(request).ends_with("/insights") ? rows({})
+                                                                    : completed);
+    });
+    auto out = fb.read(fb.stream("insights", options), fb.day(day));
+    CHECK(out.missing.empty() == out.reason.empty());
+    return std::pair(parameter(fb.http.requests()[0].request, "fields").value(), out.missing);
+  };
+  const auto* by_age =
+      "{breakdowns: [age], fields: [reach, unique_clicks, cost_per_unique_click, cpp, frequency, spend]}";
+  const auto [old, missing] = fields_asked(by_age, "2025-02-02");
+  CHECK(old == "account_id,ad_id,spend");
+  CHECK(missing == std::vector<std::string>{"reach", "unique_clicks", "cost_per_unique_click", "cpp", "frequency"});
+  const auto [kept, none] = fields_asked(by_age, "2025-02-03");
+  CHECK(kept == "account_id,ad_id,reach,unique_clicks,cost_per_unique_click,cpp,frequency,spend");
+  CHECK(none.empty());
+  const auto [totals, nothing] = fields_asked("{fields: [reach, spend]}", "2023-06-01");
+  CHECK(totals == "account_id,ad_id,reach,spend");
+  CHECK(nothing.empty());
+}
+
+TEST_CASE("what Meta does not give by the hour, and action breakdowns without actions, are refused") {
+  Facebook fb;
+  const auto faults_of = [&](const std::string& yaml) {
+    Faults faults;
+    fb.configure("insights", yaml, faults);
+    std::string text;
+    for (const auto& fault : faults) text += to_string(fault) + "\n";
+    return text;
+  };
+  const std::string hourly = "breakdowns: [hourly_stats_aggregated_by_advertiser_time_zone]";
+  CHECK(faults_of(hourly) == "");
+  const auto columns = fb.stream("insights", hourly).columns;
+  CHECK(std::none_of(columns.begin(), columns.end(), [](const Column& c) { return c.name == "reach"; }));
+  for (const auto* field : {"reach", "frequency", "unique_clicks", "video_play_actions"})
+    CHECK_THAT(faults_of("{" + hourly + ", fields: [spend, " + field + "]}"),
+               Catch::Contains(field) && Catch::Contains("by the hour"));
+  CHECK_THAT(faults_of("{action_breakdowns: [action_device], fields: [spend]}"), Catch::Contains("add it to fields"));
+  CHECK(faults_of("{action_breakdowns: [action_device], fields: [spend, actions]}") == "");
+  CHECK(faults_of("action_breakdowns: [action_device]") == "");
+}
+
 TEST_CASE("reports ask for objects of every status, so that deleted ads keep their past") {
   for (const auto& [level, prefix] : std::vector<std::pair<std::string, std::string>>{
            {"ad", "ad"}, {"adset", "adset"}, {"campaign", "campaign"}, {"account", "ad"}}) {
