@@ -105,6 +105,14 @@ TEST_CASE("a slice that fails for a passing cause is read again") {
   CHECK(f.sink.rows["days"].size() == 6);
 }
 
+TEST_CASE("a slice that fails after a long wait is read again all the same") {
+  Fixture f;
+  f.connector.answers["a/2026-03-02"].delay = 20min;
+  f.connector.answers["a/2026-03-02"].errors.emplace_back(Remedy::retry, "the window will be read again in parts");
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.rows["days"].size() == 6);
+}
+
 TEST_CASE("a slice that fails for good stops no other, and progress stays before it") {
   Fixture f;
   f.connector.answers["a/2026-03-02"].errors.emplace_back(Remedy::give_up, "(#100) bad parameter");
