@@ -355,7 +355,7 @@ Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& r
       verdict =
           judge_error(error.is_object() ? error : json{{"message", error.dump()}}, response.status, bucket, of_report);
     } else if (!good_status || answer.is_discarded()) {
-      verdict = judge_status(response.status, scrub(beginning(body)));
+      verdict = judge_status(response.status, beginning(scrub(body.substr(0, small_body))));
     }
   }
   if (verdict.error && verdict.error->remedy() == Remedy::slow_down) {

@@ -59,6 +59,14 @@ TEST_CASE("rule 2: an error in the body is an error whatever the HTTP status") {
   }
 }
 
+TEST_CASE("an answer that is quoted is scrubbed before it is cut") {
+  Facebook fb("retry: {attempts: 1}");
+  const auto body = "<html>" + std::string(60, '.') + Facebook::token;  // longer than what is quoted of it
+  fb.http.expect("GET /v26.0/act_1/campaigns").reply(200, body);
+  const auto error = fb.failure(fb.stream("campaigns"), Slice::values(Partition("1"), {}, "x"));
+  CHECK_THAT(error.what(), Catch::Contains("<html>") && !Catch::Contains("EAA"));
+}
+
 TEST_CASE("rule 3: usage headers are read on every reply, refusals too, each in its own unit") {
   const auto after_throttle = [](const Headers& headers) {
     Facebook fb;
