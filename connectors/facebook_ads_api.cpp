@@ -12,6 +12,9 @@ namespace {
 
 using nlohmann::json;
 
+// Of one answer. A page that is larger is asked for again with fewer rows, so that eight slices stay within memory.
+constexpr std::size_t most_body = 32u << 20;
+
 // Refusals lower Meta's quota: a larger page is tried rarely.
 constexpr int pages_before_growth = 10;
 
@@ -116,6 +119,7 @@ void GraphApi::open() {
   auto* http = context_.http;
   if (http == nullptr) {
     HttpOptions http_options;
+    http_options.max_body = most_body;
     if (source_.has("ca_file")) http_options.ca_file = source_.text("ca_file");
     own_http_ = make_http_client(context_.executor, context_.clock, http_options);
     http = own_http_.get();
