@@ -28,7 +28,7 @@ class FacebookAds final : public Connector {
     return facebook::configure(from, options, faults);
   }
   task<std::vector<Partition>> partitions(const StreamSpec& stream) override;
-  task<std::string> horizon(const StreamSpec& stream, const Partition& partition) override;
+  task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) override;
   task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) override;
   Batch parse(const StreamSpec& stream, std::string_view reply) const override;
   std::optional<Day> earliest(const StreamSpec& stream, const Partition& partition) const override;
@@ -52,8 +52,8 @@ task<std::vector<Partition>> FacebookAds::partitions(const StreamSpec& stream) {
   co_return co_await accounts_.partitions();
 }
 
-task<std::string> FacebookAds::horizon(const StreamSpec& stream, const Partition&) {
-  co_return format_instant(std::chrono::floor<std::chrono::seconds>(api_.clock().now() - stream.settle));
+task<std::string> FacebookAds::horizon(const StreamSpec& stream, const Partition&, Instant at) {
+  co_return format_instant(std::chrono::floor<std::chrono::seconds>(at - stream.settle));
 }
 
 task<void> FacebookAds::read(const StreamSpec& stream, const Slice& slice, Output& out) {

@@ -46,8 +46,9 @@ class Connector {
   virtual StreamSpec configure(const std::string& from, const Settings& options, Faults& faults) const = 0;
   // Accounts, customers, events … of the stream. A stream without partitions has one with an empty id.
   virtual task<std::vector<Partition>> partitions(const StreamSpec& stream) = 0;
-  // Cursor::value: up to which value it is safe to read now, to be stored as the next `done_to`.
-  virtual task<std::string> horizon(const StreamSpec& stream, const Partition& partition) = 0;
+  // Cursor::value: up to which value it is safe to read, to be stored as the next `done_to`. `at` is the instant that
+  // the run stands for: now, or earlier; where values are instants, the horizon is not after it.
+  virtual task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) = 0;
   // All rows of the slice, as batches of `stream.columns` in their order.
   virtual task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) = 0;
   // Rows of a reply that was saved in a file, for `preview --input` and for replaying the quarantine.

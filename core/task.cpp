@@ -43,6 +43,21 @@ bool is_cancellation(const std::exception_ptr& error) {
   }
 }
 
+Error error_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& e) {
+    return e;
+  } catch (const boost::system::system_error& e) {
+    if (e.code() == asio::error::operation_aborted) throw;
+    return Error(Remedy::give_up, e.code().message());  // what() of Beast and Asio holds a signature
+  } catch (const std::exception& e) {
+    return Error(Remedy::give_up, e.what());
+  } catch (...) {
+    return Error(Remedy::give_up, "an unknown failure");
+  }
+}
+
 void throw_cancelled() {
   throw boost::system::system_error(asio::error::operation_aborted);
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/error.hpp"
 #include "core/time.hpp"
 
 namespace sluice {
@@ -26,6 +27,10 @@ class Clock;
 
 // True for the exception that a cancelled co_await throws. A cancelled task is not an error: let it pass.
 bool is_cancellation(const std::exception_ptr& error);
+
+// What a failure says, as an Error; one that is no Error (a library's, a mistake of ours) is worth no other try.
+// A cancellation is thrown again.
+Error error_of(const std::exception_ptr& failure);
 
 // Throws what a cancelled co_await throws.
 [[noreturn]] void throw_cancelled();

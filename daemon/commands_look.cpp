@@ -213,7 +213,7 @@ task<int> preview(App& app, const Pipeline& pipeline, const StreamPlan& stream, 
   const auto first = std::find_if(partitions.begin(), partitions.end(), [](const Partition& p) { return p.active; });
   if (first == partitions.end()) throw Failure(exit_code::failed, stream.name + " has no active partition");
   std::string horizon;
-  if (stream.spec.cursor == Cursor::value) horizon = co_await connector.horizon(stream.spec, *first);
+  if (stream.spec.cursor == Cursor::value) horizon = co_await connector.horizon(stream.spec, *first, app.clock.now());
   const auto slice = sample_slice(stream, *first, app.clock.now(), std::move(horizon));
   try {
     co_await connector.read(stream.spec, slice, sample);

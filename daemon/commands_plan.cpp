@@ -55,7 +55,8 @@ task<StreamSlices> slices_of(App& app, const Pipeline& pipeline, const StreamPla
     const auto progress = co_await sink.progress(lane);
     Target target(app.clock.now());
     target.earliest = connector.earliest(stream.spec, partition);
-    if (stream.spec.cursor == Cursor::value) target.horizon = co_await connector.horizon(stream.spec, partition);
+    if (stream.spec.cursor == Cursor::value)
+      target.horizon = co_await connector.horizon(stream.spec, partition, target.end());
     const auto slices = plan_slices(stream, partition, progress, target);
     found.slices += slices.size();
     if (slices.empty()) continue;

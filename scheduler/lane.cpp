@@ -114,6 +114,8 @@ class Lane {
 
   task<void> supervise(std::size_t i) {
     const auto here = co_await side_by_side_.acquire();
+    Semaphore::Permit beside;
+    if (job_.priority == Priority::backfill) beside = co_await context_.source.backfill_slots.acquire();
     const auto slot = co_await context_.source.slots.acquire();
     const auto started = context_.clock.uptime();
     const auto& slice = job_.slices[i].slice;
@@ -127,13 +129,8 @@ class Lane {
         co_await attempt(i);
       } catch (const FieldsFound& f) {
         found = f;
-      } catch (const Error& e) {
-        failure = e;
-      } catch (const boost::system::system_error& e) {
-        if (e.code() == asio::error::operation_aborted) throw;
-        failure.emplace(Remedy::give_up, fmt::format("slice {}: {}", slice.id(), e.code().message()));
-      } catch (const std::exception& e) {
-        failure.emplace(Remedy::give_up, fmt::format("slice {}: {}", slice.id(), e.what()));
+      } catch (...) {
+        failure = error_of(std::current_exception());
       }
       if (found && ++additions > max_additions)
         failure.emplace(Remedy::give_up,

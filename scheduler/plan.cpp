@@ -33,11 +33,26 @@ std::vector<PlannedSlice> cut(const Partition& partition, Day from, Day to, Day 
   return slices;
 }
 
+// The day that progress has reached, as far as it can be believed.
+std::optional<Day> believable_day(const StreamPlan& stream, const Partition& partition, const Progress& progress,
+                                  const Target& target) {
+  if (!progress.done_to) return {};
+  const auto done = progress_day(*progress.done_to, stream, partition);
+  // A backfill's name that was used for other days before says nothing of these.
+  if (const auto* asked = target.backfill) {
+    if (done < asked->from || done > asked->to + 1) return {};
+    return done;
+  }
+  const auto today = day_of(target.now, partition.zone);
+  if (done > today + 1) return {};
+  if (done > today) return today - 1;  // a clock set back over midnight, an account that moved west
+  return done;
+}
+
 std::vector<PlannedSlice> plan_days(const StreamPlan& stream, const Partition& partition, const Progress& progress,
                                     const Target& target) {
-  const Day today = day_of(target.now, partition.zone);
-  std::optional<Day> done;
-  if (progress.done_to) done = progress_day(*progress.done_to, stream, partition);
+  const Day today = day_of(target.end(), partition.zone);
+  const auto done = believable_day(stream, partition, progress, target);
   Day from = today, to = today + 1;
   if (target.backfill) {
     from = done.value_or(target.backfill->from);
@@ -53,6 +68,11 @@ std::vector<PlannedSlice> plan_days(const StreamPlan& stream, const Partition& p
   return cut(partition, from, to, target.backfill ? to : today, done, stream.slice_days);
 }
 
+bool ahead(const std::string& done_to, const std::string& horizon) {
+  const auto done = parse_instant(done_to), end = parse_instant(horizon);
+  return done && end && *done > *end;
+}
+
 }  // namespace
 
 std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition& partition, const Progress& progress,
@@ -64,6 +84,10 @@ std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition&
     case Cursor::value: {
       if (!target.horizon) throw std::logic_error("a value cursor is planned with a horizon");
       auto after = target.full_refresh ? std::nullopt : progress.done_to;
+      if (after && ahead(*after, *target.horizon)) {
+        if (target.up_to) return slices;  // a later run has been there
+        after.reset();
+      }
       slices.emplace_back(Slice::values(partition, std::move(after), *target.horizon), target.horizon);
       return slices;
     }

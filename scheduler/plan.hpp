@@ -18,12 +18,15 @@ struct Backfill {
 // How far a lane is to be brought, and from where.
 struct Target {
   Instant now;
+  std::optional<Instant> up_to;        // stands for a missed fire: no further than here
   bool full_refresh = false;           // from the stream's start again, window by window
   std::optional<Day> earliest;         // the first day that the source still has
   std::optional<std::string> horizon;  // Cursor::value: up to where it is safe to read
   const Backfill* backfill = nullptr;  // nothing: the live lane
 
   explicit Target(Instant n) : now(n) {}
+  // The instant up to which it reads: never one that is still to come.
+  Instant end() const { return up_to ? std::min(*up_to, now) : now; }
 };
 
 // A slice, and the progress that its publishing makes; nothing: it re-reads what progress has passed already.
@@ -35,7 +38,8 @@ struct PlannedSlice {
 
 // The slices that bring a lane from `progress` to `target`, in the order in which they move progress.
 // Date windows: the lookback before `done_to`, then everything up to and with today. `done_to` (the first day that is
-// not loaded for good) never passes today, and never moves back.
+// not loaded for good) never passes today. It moves back only where it lies ahead of the clock, which then was wrong
+// when it was written: what it says is not believed, and loaded again.
 std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition& partition, const Progress& progress,
                                       const Target& target);
 

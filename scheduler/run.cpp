@@ -75,14 +75,14 @@ class Run {
   task<void> supervise(const StreamPlan& plan) {
     try {
       co_await load(plan);
-    } catch (const Error& e) {
-      failures_.push_back({fmt::format("{}: {}", plan.name, e.what()), e.passing()});
-    } catch (const boost::system::system_error& e) {
-      if (e.code() == asio::error::operation_aborted) throw;
-      failures_.push_back({fmt::format("{}: {}", plan.name, e.code().message()), false});
-    } catch (const std::exception& e) {
-      failures_.push_back({fmt::format("{}: {}", plan.name, e.what()), false});
+    } catch (...) {
+      note(plan.name, std::current_exception());
     }
+  }
+
+  void note(const std::string& where, const std::exception_ptr& failure) {
+    const auto error = error_of(failure);
+    failures_.push_back({fmt::format("{}: {}", where, error.what()), error.passing()});
   }
 
   task<void> load(const StreamPlan& plan) {
@@ -112,21 +112,18 @@ class Run {
   }
 
   task<void> supervise(LiveStream& stream, const Partition& partition, std::optional<Instant>& newest_read) {
-    const auto& name = stream.plan()->name;
     try {
       newest_read = co_await load_partition(stream, partition);
-    } catch (const Error& e) {
-      failures_.push_back({fmt::format("{} {}: {}", name, partition.id, e.what()), e.passing()});
-    } catch (const boost::system::system_error& e) {
-      if (e.code() == asio::error::operation_aborted) throw;
-      failures_.push_back({fmt::format("{} {}: {}", name, partition.id, e.code().message()), false});
+    } catch (...) {
+      note(fmt::format("{} {}", stream.plan()->name, partition.id), std::current_exception());
     }
   }
 
   task<std::optional<Instant>> load_partition(LiveStream& stream, const Partition& partition) {
     const auto plan = stream.plan();
     auto& connector = context_.source.connector;
-    Target target(options_.up_to ? *options_.up_to : context_.clock.now());
+    Target target(context_.clock.now());
+    target.up_to = options_.up_to;
     target.full_refresh = options_.full_refresh;
     target.earliest = connector.earliest(plan->spec, partition);
     if (options_.backfill) target.backfill = &*options_.backfill;
@@ -134,7 +131,7 @@ class Run {
       if (options_.backfill)
         throw Error(Remedy::give_up,
                     "a stream without date windows cannot be backfilled; use `sluice run --full-refresh`");
-      target.horizon = co_await connector.horizon(plan->spec, partition);
+      target.horizon = co_await connector.horizon(plan->spec, partition, target.end());
     }
     const LaneId live(pipeline_.name, plan->name, partition.id, options_.backfill ? options_.backfill->name : "live");
     const auto newest = co_await bring(stream, live, partition, target);

@@ -15,12 +15,20 @@
 
 namespace sluice {
 
+// How many of `places` backfills may take together.
+constexpr int backfill_places(int places) {
+  return std::max(1, places - 1);
+}
+
 // A source as all its runs share it.
 struct SharedSource {
   Connector& connector;
-  Semaphore slots;  // slices being extracted
-  SharedSource(Connector& c, asio::any_io_executor executor)
-      : connector(c), slots(std::move(executor), c.parallel_slices()) {}
+  Semaphore slots;           // slices being extracted
+  Semaphore backfill_slots;  // those of backfills: where there are several, one is left to the live runs
+  SharedSource(Connector& c, const asio::any_io_executor& executor)
+      : connector(c),
+        slots(executor, c.parallel_slices()),
+        backfill_slots(executor, backfill_places(c.parallel_slices())) {}
 };
 
 // A sink as all its runs share it.

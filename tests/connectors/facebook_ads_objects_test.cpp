@@ -97,7 +97,7 @@ TEST_CASE("an account whose row cannot be read is not left out silently") {
 TEST_CASE("the horizon stays behind the start of the read") {
   Facebook fb;
   const auto spec = fb.stream("ads");
-  CHECK(fb.world.run(fb.connector->horizon(spec, Partition("1"))) == "2026-03-02T11:50:00Z");
+  CHECK(fb.world.run(fb.connector->horizon(spec, Partition("1"), fb.world.clock().now())) == "2026-03-02T11:50:00Z");
 }
 
 TEST_CASE("an edge that is too large is asked for in smaller and smaller pages, down to one row") {
@@ -340,7 +340,7 @@ TEST_CASE("a refused token is read anew once: its file may have been replaced") 
   KeptOutput out(spec);
   const auto replace_then_read = [&]() -> task<void> {
     // The old token is in memory when the file changes.
-    const auto horizon = co_await fb.connector->horizon(spec, Partition("1"));
+    const auto horizon = co_await fb.connector->horizon(spec, Partition("1"), fb.world.clock().now());
     co_await fb.connector->read(spec, since(nullptr), out);
   };
   fb.http.latency(1s);

@@ -120,6 +120,37 @@ TEST_CASE("a backfill has a fixed end, no lookback, and resumes") {
   CHECK(plan_slices(daily(), account(), done_to("2026-01-04"), target).empty());
 }
 
+TEST_CASE("a backfill under a name that other days were loaded under before begins with its own first day") {
+  const Backfill backfill("b", Day(2026, 1, 2), Day(2026, 1, 3));
+  auto target = at("2026-03-03T10:00:00Z");
+  target.backfill = &backfill;
+  const auto whole = "2026-01-02>2026-01-03 2026-01-03>2026-01-04";
+  CHECK(show(plan_slices(daily(), account(), done_to("2025-12-24"), target)) == whole);
+  CHECK(show(plan_slices(daily(), account(), done_to("2026-02-01"), target)) == whole);
+}
+
+TEST_CASE("progress that lies ahead of the clock is not believed: what it hides is read again") {
+  auto stream = daily(0s);
+  stream.start = Day(2026, 3, 1);
+  CHECK(show(plan_slices(stream, account(), done_to("2036-03-03"), at("2026-03-03T10:00:00Z"))) ==
+        "2026-03-01>2026-03-02 2026-03-02>2026-03-03 2026-03-03>2026-03-03");
+  // Set back over midnight.
+  CHECK(show(plan_slices(stream, account(), done_to("2026-03-04"), at("2026-03-03T23:59:00Z"))) ==
+        "2026-03-02>2026-03-03 2026-03-03>2026-03-03");
+}
+
+TEST_CASE("a missed fire after a later run reads its lookback and leaves progress where it is") {
+  auto target = at("2026-03-06T10:00:00Z");
+  target.up_to = *parse_instant("2026-03-03T10:00:00Z");
+  CHECK(show(plan_slices(daily(), account(), done_to("2026-03-06"), target)) == "2026-03-01 2026-03-02 2026-03-03");
+}
+
+TEST_CASE("a missed fire whose instant the clock was set back behind reads no further than now") {
+  auto target = at("2026-03-03T10:00:00Z");
+  target.up_to = *parse_instant("2026-03-04T10:00:00Z");
+  CHECK(show(plan_slices(daily(), account(), done_to("2026-03-03"), target)) == "2026-03-01 2026-03-02 2026-03-03");
+}
+
 TEST_CASE("a backfill of days to come ends with today") {
   const Backfill backfill("b", Day(2026, 3, 2), Day(2026, 3, 9));
   auto target = at("2026-03-03T10:00:00Z");
@@ -141,6 +172,21 @@ TEST_CASE("objects are read from the last horizon to this one; a full refresh re
         "(2026-03-02T00:00:00Z, 2026-03-03T09:50:00Z]>2026-03-03T09:50:00Z");
   target.full_refresh = true;
   CHECK_FALSE(plan_slices(stream, account(), done_to("2026-03-02T00:00:00Z"), target)[0].slice.value_range()->after);
+}
+
+TEST_CASE("objects: progress ahead of the horizon is a later run's, or a wrong clock's") {
+  StreamPlan stream;
+  stream.spec.cursor = Cursor::value;
+  auto target = at("2026-03-03T10:00:00Z");
+  target.horizon = "2026-03-03T09:50:00Z";
+  // What changed while the clock was ahead would never be asked for: everything is read again.
+  CHECK(show(plan_slices(stream, account(), done_to("2026-03-03T11:00:00Z"), target)) ==
+        "(, 2026-03-03T09:50:00Z]>2026-03-03T09:50:00Z");
+  target.up_to = *parse_instant("2026-03-03T10:00:00Z");
+  CHECK(plan_slices(stream, account(), done_to("2026-03-03T11:00:00Z"), target).empty());
+  // Values that are no instants cannot be compared.
+  target.horizon = "900";
+  CHECK(show(plan_slices(stream, account(), done_to("1000"), target)) == "(1000, 900]>900");
 }
 
 TEST_CASE("a sweep is due at first, and then every so often") {

@@ -141,6 +141,17 @@ TEST_CASE("partitions do not stop one another") {
   CHECK(f.events.of<WatermarkMoved>().empty());
 }
 
+TEST_CASE("a mistake of ours in one partition does not stop the others") {
+  Fixture f;
+  f.connector.accounts.emplace_back("b");
+  f.connector.answers["a/2026-03-01"].delay = 10s;
+  f.connector.broken_account = "b";
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::partial);
+  CHECK(ended.slices_published == 3);
+  CHECK_THAT(ended.message, Catch::Contains("days b: a mistake of ours"));
+}
+
 TEST_CASE("an inactive partition is reported once and left out") {
   Fixture f;
   f.connector.accounts.emplace_back("b");
@@ -278,6 +289,47 @@ TEST_CASE("a backfill loads beside the live lane and leaves its progress alone")
   CHECK(f.progress("a", "again").done_to == "2026-03-03");
   // The same command again has nothing left to do.
   CHECK(f.run().slices_published == 0);
+}
+
+TEST_CASE("a backfill of many slices leaves one of the source's places to the live run") {
+  Fixture f;
+  RunOptions past;
+  past.backfill.emplace("past", Day(2026, 1, 1), Day(2026, 1, 20));
+  for (Day day(2026, 1, 1); day <= Day(2026, 1, 20); ++day) f.connector.answers["a/" + format_day(day)].delay = 1h;
+  RunRecord backfill, live;
+  backfill.pipeline = live.pipeline = "p";
+  backfill.id = "backfill";
+  live.id = "live";
+  const auto both = [&]() -> task<void> {
+    TaskGroup group(f.world.executor());
+    group.spawn([](Fixture& x, RunRecord& r, RunOptions& o) -> task<void> {
+      co_await run_pipeline(x.pipeline, r, o, x.context);
+    }(f, backfill, past));
+    co_await f.world.clock().sleep_for(1min);
+    const auto ended = co_await run_pipeline(f.pipeline, live, f.options, f.context);
+    CHECK(ended.outcome == Outcome::succeeded);
+    CHECK(ended.took < 1min);
+    co_await group.join();
+  };
+  f.world.run(both());
+  CHECK(f.progress("a", "past").done_to == "2026-01-21");
+}
+
+TEST_CASE("objects: each run for a missed fire reads up to its instant, and one that comes late changes nothing") {
+  Fixture f;
+  f.pipeline.streams[0].spec.cursor = Cursor::value;
+  f.pipeline.streams[0].table.cursor = Cursor::value;
+  for (const auto* planned : {"2026-03-03T09:00:00Z", "2026-03-03T10:00:00Z"}) {
+    f.options.up_to = *parse_instant(planned);
+    CHECK(f.run().outcome == Outcome::succeeded);
+    CHECK(f.progress().done_to == planned);
+  }
+  f.options.up_to.reset();
+  f.run();
+  CHECK(f.progress().done_to == "2026-03-03T12:00:00Z");
+  f.options.up_to = *parse_instant("2026-03-03T11:00:00Z");
+  CHECK(f.run().slices_published == 0);
+  CHECK(f.progress().done_to == "2026-03-03T12:00:00Z");
 }
 
 TEST_CASE("many slices of many partitions share few sink connections without a deadlock") {

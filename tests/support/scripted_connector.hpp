@@ -28,6 +28,7 @@ class ScriptedConnector final : public Connector {
   std::vector<std::string> reads;  // slice ids, in order
   int now_reading = 0, most_reading = 0;
   std::optional<Error> partitions_error;
+  std::string broken_account;  // of which nothing can be said without an exception that is no Error
 
   static StreamSpec days() {
     StreamSpec spec;
@@ -46,7 +47,11 @@ class ScriptedConnector final : public Connector {
     if (partitions_error) throw *partitions_error;
     co_return accounts;
   }
-  task<std::string> horizon(const StreamSpec&, const Partition&) override { co_return format_instant(clock_.now()); }
+  task<std::string> horizon(const StreamSpec&, const Partition&, Instant at) override { co_return format_instant(at); }
+  std::optional<Day> earliest(const StreamSpec&, const Partition& partition) const override {
+    if (partition.id == broken_account) throw std::out_of_range("a mistake of ours");
+    return {};
+  }
   int parallel_slices() const override { return 4; }
 
   task<void> read(const StreamSpec& spec, const Slice& slice, Output& out) override {
