@@ -190,7 +190,14 @@ task<std::string> Daemon::backfill(std::string name, BackfillRequest request) {
   auto record = new_run(app_.clock, name, "backfill");
   const auto id = record.id;
   backfills_.spawn(run_backfill(std::move(record), std::move(options), std::move(*lock)));
-  co_return fmt::format("{}: backfill {} begins as run {}", name, lane, id);
+  co_return fmt::format("{}: backfill {} begins as run {} when limits.concurrent_runs has a place for it", name, lane,
+                        id);
+}
+
+task<void> Daemon::begin_backfill(RunRecord record, RunOptions options) {
+  record.started = app_.clock.now();
+  record.delay = record.started - record.planned;
+  co_await recorded_run(app_, std::move(record), std::move(options));
 }
 
 task<void> Daemon::run_backfill(RunRecord record, RunOptions options, PipelineLock lock) {
@@ -199,7 +206,8 @@ task<void> Daemon::run_backfill(RunRecord record, RunOptions options, PipelineLo
   std::string failure;
   bool cancelled = false;
   try {
-    co_await recorded_run(app_, std::move(record), std::move(options));
+    auto run = begin_backfill(std::move(record), std::move(options));
+    co_await scheduler_.run_beside(std::move(run));
   } catch (const boost::system::system_error& e) {
     cancelled = e.code() == asio::error::operation_aborted;
     if (!cancelled) failure = e.code().message();

@@ -41,6 +41,7 @@ class Daemon final : public Control {
  private:
   task<RunEnded> run_scheduled(RunRequest request);
   task<void> run_backfill(RunRecord record, RunOptions options, PipelineLock lock);
+  task<void> begin_backfill(RunRecord record, RunOptions options);
   const Pipeline& known(const std::string& pipeline) const;
   // The pipelines whose lock we hold, or get now. What others hold is tried again later.
   std::vector<ScheduledPipeline> locked_pipelines();

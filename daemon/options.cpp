@@ -73,7 +73,11 @@ std::span<const Option> state_options() {
 
 std::span<const Option> limits_options() {
   static const Option table[] = {
-      option("concurrent_runs", Value::integer, "How many pipelines may run at the same time.", "8"),
+      option("concurrent_runs", Value::integer,
+             "How many runs may go on at the same time, backfills included. Backfills wait for the others, and leave "
+             "one of "
+             "several places free.",
+             "8"),
       option("memory", Value::size, "Batches in flight, all runs together.", "32MiB"),
   };
   return table;

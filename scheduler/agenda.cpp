@@ -34,9 +34,7 @@ Agenda::Agenda(ScheduledPipeline pipeline, const PipelineState& remembered, Inst
       considered_(remembered.last_planned.value_or(now)),
       given_up_(considered_),
       settled_(considered_),
-      saved_(remembered.last_planned.value_or(Instant::min())),
-      last_started_(std::min(remembered.last_started.value_or(Instant::min()), now)) {
-  if (pipeline_.schedule.missed == Missed::none) floor_ = now;
+      saved_(remembered.last_planned.value_or(Instant::min())) {
   plan_next();
 }
 
@@ -166,17 +164,17 @@ void Agenda::drop_late(Instant now, Changes& changes) {
   std::vector<Instant> dropped;
   for (; !pending_.empty() && too_late(pending_.front()); pending_.pop_front()) {
     dropped.push_back(pending_.front().planned);
-    if (!by_schedule(pending_.front())) floor_ = now;  // what it was to follow has had its chance
+    if (!by_schedule(pending_.front())) succeeded_.clear();  // what it was to follow has had its chance
   }
   miss("deadline", dropped, changes);
 }
 
-Fire Agenda::begin(Instant now) {
+Fire Agenda::begin() {
   current_ = pending_.front();
   current_settled_ = !by_schedule(*current_) || current_->attempt > 1;
   pending_.pop_front();
   later_.reset();
-  last_started_ = now;
+  succeeded_.clear();
   return *current_;
 }
 
@@ -238,7 +236,7 @@ void Agenda::take_up(const RunRecord& last, Instant now, Rng& rng) {
 
 // Doubles from the least to the most; the jitter keeps pipelines of one source apart.
 Duration Agenda::backoff(int attempt, Rng& rng) const {
-  const auto least = pipeline_.retry.least, most = std::max(least, pipeline_.retry.most);
+  const auto least = pipeline_.retry.least, most = longest_backoff();
   auto base = least;
   for (int i = 1; i < attempt && base < most; ++i) base *= 2;
   const auto low = std::max(least, std::min(base, most * 3 / 4));
@@ -270,7 +268,7 @@ bool Agenda::forget_waiting() {
   later_.reset();
   for (const auto& fire : waiting)
     if (by_schedule(fire)) settle(fire.planned);
-  floor_ = std::max(floor_, last_started_);
+  if (any) succeeded_.clear();
   return any;
 }
 
@@ -289,7 +287,7 @@ void Agenda::resume(Instant now) {
   paused_ = false;
   live_since_ = now;
   missed_by_ = "paused";
-  if (pipeline_.schedule.missed == Missed::none) floor_ = now;
+  if (pipeline_.schedule.missed == Missed::none) succeeded_.clear();
 }
 
 void Agenda::configure(ScheduledPipeline pipeline, Instant now) {
@@ -309,8 +307,7 @@ void Agenda::configure(ScheduledPipeline pipeline, Instant now) {
 }
 
 bool Agenda::clock_went_back(Instant now) {
-  last_started_ = std::min(last_started_, now);
-  floor_ = std::min(floor_, now);
+  if (later_) later_->due = std::min(later_->due, now + (later_->attempt > 1 ? longest_backoff() : offset_));
   if (considered_ <= now + believable) return false;
   considered_ = given_up_ = settled_ = now;
   plan_next();
@@ -325,6 +322,8 @@ const std::vector<std::string>& Agenda::after() const {
 
 bool Agenda::may_follow() const {
   if (!fires() || after().empty() || (later_ && later_->attempt == 1) || !pending_.empty()) return false;
+  const auto unfollowed = [this](const std::string& name) { return succeeded_.contains(name); };
+  if (!std::all_of(after().begin(), after().end(), unfollowed)) return false;
   return !busy() || pipeline_.schedule.overlap == Overlap::replace;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,7 +68,7 @@ class Agenda {
   // Gives up waiting fires that are later than start_deadline allows.
   void drop_late(Instant now, Changes& changes);
   // The first waiting fire is started now.
-  Fire begin(Instant now);
+  Fire begin();
   // The start is remembered: the fire is settled.
   void recorded();
   // The run is over. Plans the retry that the pipeline is due, if any.
@@ -89,8 +90,9 @@ class Agenda {
 
   // The pipelines that it fires after; empty for others.
   const std::vector<std::string>& after() const;
-  // It would fire if each of them succeeded at an instant later than this.
-  Instant awaits_success_since() const { return std::max(last_started_, floor_); }
+  // One of them has succeeded since this pipeline's last start.
+  void succeeded(const std::string& name) { succeeded_.insert(name); }
+  // All of them have; and nothing of this pipeline stands in the way of a fire.
   bool may_follow() const;
   Changes follow(Instant now);
 
@@ -109,6 +111,7 @@ class Agenda {
   void miss(std::string_view reason, const std::vector<Instant>& planned, Changes& changes);
   void miss(std::string_view reason, Instant planned, Changes& changes);
   Duration backoff(int attempt, Rng& rng) const;
+  Duration longest_backoff() const { return std::max(pipeline_.retry.least, pipeline_.retry.most); }
   bool takes_retry(int attempt) const { return fires() && attempt < pipeline_.retry.runs; }
 
   ScheduledPipeline pipeline_;
@@ -123,8 +126,8 @@ class Agenda {
   std::deque<Fire> pending_;
   std::optional<Fire> current_;
   bool current_settled_ = false;
-  std::optional<Fire> later_;  // a retry, or a dependency's jitter
-  Instant last_started_ = Instant::min(), floor_ = Instant::min();
+  std::optional<Fire> later_;        // a retry, or a dependency's jitter
+  std::set<std::string> succeeded_;  // of `after`, those that have not been followed yet
 };
 
 }  // namespace sluice

@@ -24,6 +24,7 @@ Scheduler::Impl::Entry& Scheduler::Impl::find(const std::string& name) const {
 }
 
 task<void> Scheduler::Impl::replace(std::vector<ScheduledPipeline> pipelines) {
+  const auto turn = co_await replacing_.acquire();
   std::map<std::string, EntryPtr> chosen;
   for (const auto& p : pipelines) {
     const auto found = entries_.find(p.name);
@@ -43,8 +44,10 @@ task<void> Scheduler::Impl::replace(std::vector<ScheduledPipeline> pipelines) {
   for (auto& p : pipelines) {
     auto& entry = *entries_[p.name];
     if (std::exchange(entry.removed, false)) leaving_.erase(p.name);
+    const auto known = old.contains(p.name) ? entry.agenda.after() : std::vector<std::string>();
     entry.agenda.configure(std::move(p), now);
     for (const auto& name : entry.agenda.after()) followers_[name].push_back(entry.name());
+    recall_successes(entry, known);
   }
   for (const auto& [name, entry] : old)
     if (!entries_.contains(name)) let_go(entry);
@@ -142,12 +145,12 @@ void Scheduler::Impl::nudge() {
 void Scheduler::Impl::look_at_clock() {
   const auto now = clock_.now();
   if (now < last_look_) {
-    for (const auto& [name, entry] : entries_)
-      if (entry->agenda.clock_went_back(now)) {
+    for (const auto& [name, entry] : entries_) {
+      if (entry->agenda.clock_went_back(now))
         events_.emit(Notice{Level::warning, name, "",
                             "the clock was set back by more than a day: the schedule starts anew from now"});
-        place(*entry);
-      }
+      place(*entry);
+    }
   }
   last_look_ = now;
   if (draining_) return;
@@ -173,37 +176,45 @@ void Scheduler::Impl::place(Entry& entry) {
   };
   const bool gone = entry.removed;
   move(timers_, entry.wake, gone ? std::nullopt : entry.agenda.wake());
-  move(ready_, entry.ready, !gone && entry.agenda.ready() ? std::optional(entry.agenda.front().due) : std::nullopt);
+  std::optional<Instant> ready;
+  // Many missed fires of one pipeline do not all go before what fell due since: each waits its turn.
+  if (!gone && entry.agenda.ready()) ready = std::max(entry.agenda.front().due, entry.free_since);
+  move(ready_, entry.ready, ready);
   if (entry.agenda.unsaved()) save_.notify_all();
+}
+
+// What its pipelines to come after did before it knew of them. In the same process it is told instead: the wall clock
+// may be set back between a start and a success.
+void Scheduler::Impl::recall_successes(Entry& entry, const std::vector<std::string>& known) {
+  if (entry.agenda.pipeline().schedule.missed == Missed::none) return;
+  for (const auto& name : entry.agenda.after()) {
+    const auto found = entries_.find(name);
+    if (found == entries_.end() || std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const auto& succeeded = found->second->succeeded;
+    if (succeeded && succeeded > entry.last.last_started) entry.agenda.succeeded(name);
+  }
 }
 
 // Fires it when each pipeline it comes after has succeeded since.
 void Scheduler::Impl::consider_following(Entry& entry) {
-  if (!draining_ && !entry.removed && entry.agenda.may_follow()) {
-    const auto since = entry.agenda.awaits_success_since();
-    const auto& names = entry.agenda.after();
-    const bool all = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-      const auto found = entries_.find(name);
-      return found != entries_.end() && found->second->succeeded && *found->second->succeeded > since;
-    });
-    if (all) return apply(entry, entry.agenda.follow(clock_.now()));
-  }
+  if (!draining_ && !entry.removed && entry.agenda.may_follow()) return apply(entry, entry.agenda.follow(clock_.now()));
   place(entry);
 }
 
 void Scheduler::Impl::start_ready() {
-  while (group_ && !draining_ && running_ < concurrent_runs_ && !ready_.empty()) {
+  while (group_ && !draining_ && !full() && !ready_.empty()) {
     auto& entry = *std::get<Entry*>(*ready_.begin());
     Agenda::Changes changes;
     entry.agenda.drop_late(clock_.now(), changes);
     apply(entry, changes);
     if (entry.agenda.ready()) start(entry);
   }
+  if (!draining_ && ready_.empty() && !full()) places_.notify_all();
 }
 
 void Scheduler::Impl::start(Entry& entry) {
   const auto now = clock_.now();
-  const auto fire = entry.agenda.begin(now);
+  const auto fire = entry.agenda.begin();
   RunRequest request;
   request.record.id = make_run_id(now);
   request.record.pipeline = entry.name();
@@ -310,6 +321,9 @@ task<void> Scheduler::run() {
 }
 task<void> Scheduler::drain(Duration timeout) {
   co_await impl_->drain(timeout);
+}
+task<void> Scheduler::run_beside(task<void> backfill) {
+  co_await impl_->run_beside(std::move(backfill));
 }
 std::optional<std::string> Scheduler::trigger(const std::string& pipeline) {
   return impl_->trigger(pipeline);

@@ -60,6 +60,11 @@ class Scheduler {
   // Starts nothing more, lets what is running end within `timeout`, then cancels it. Returns when nothing is running.
   task<void> drain(Duration timeout);
 
+  // Awaits `backfill`, which is a run like the others, as soon as there is a place for it among the concurrent runs
+  // that no fire waits for. Backfills leave one place to the fires where there are several. Not while draining: cancel
+  // it.
+  task<void> run_beside(task<void> backfill);
+
   // By hand. These throw Error(give_up) with the reason where it cannot be.
   // The id of the run, or nothing when it waits for another run to end.
   std::optional<std::string> trigger(const std::string& pipeline);
@@ -69,7 +74,7 @@ class Scheduler {
   void cancel(const std::string& pipeline);
 
   bool knows(const std::string& pipeline) const;
-  int running() const;
+  int running() const;  // backfills too
   std::vector<PipelineStatus> status() const;
 
  private:

@@ -3,6 +3,7 @@
 #include <set>
 #include <tuple>
 
+#include "scheduler/run.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace sluice {
@@ -22,16 +23,20 @@ class Scheduler::Impl {
         save_(executor),
         idle_(executor),
         stop_(executor),
+        places_(executor),
+        replacing_(executor, 1),
+        backfills_(executor, backfill_places(concurrent_runs)),
         last_look_(clock.now()) {}
 
   task<void> replace(std::vector<ScheduledPipeline> pipelines);
   task<void> run();
   task<void> drain(Duration timeout);
+  task<void> run_beside(task<void> backfill);
   std::optional<std::string> trigger(const std::string& name);
   task<void> pause(std::string name, bool paused);
   void cancel(const std::string& name);
   bool knows(const std::string& name) const { return entries_.contains(name); }
-  int running() const { return running_; }
+  int running() const { return running_ + beside_; }
   std::vector<PipelineStatus> status() const;
 
  private:
@@ -52,9 +57,10 @@ class Scheduler::Impl {
     std::uint64_t number;  // of those that fall due together, the first in the file goes first
     std::optional<Running> running;
     bool removed = false;
-    std::optional<Instant> wake, ready;  // its places in the queues
-    std::optional<Instant> succeeded;    // end of the newest succeeded run
-    PipelineStatus last;                 // only what is remembered of runs
+    std::optional<Instant> wake, ready;   // its places in the queues
+    std::optional<Instant> succeeded;     // end of the newest succeeded run
+    Instant free_since = Instant::min();  // end of its last run in this process
+    PipelineStatus last;                  // only what is remembered of runs
 
     Entry(ScheduledPipeline pipeline, const PipelineState& state, std::uint64_t n, Instant now)
         : agenda(std::move(pipeline), state, now), number(n) {}
@@ -81,6 +87,7 @@ class Scheduler::Impl {
   Instant next_wake() const { return std::get<Instant>(*timers_.begin()); }
   void apply(Entry& entry, const Agenda::Changes& changes);
   void place(Entry& entry);
+  void recall_successes(Entry& entry, const std::vector<std::string>& known);
   void consider_following(Entry& entry);
   void start_ready();
   void start(Entry& entry);
@@ -97,6 +104,7 @@ class Scheduler::Impl {
   task<void> wait_for_idle();
   void stop_runs();
   void nudge();
+  bool full() const { return running() >= concurrent_runs_; }
   bool over() const { return draining_ && running_ == 0; }
 
   asio::any_io_executor executor_;
@@ -111,13 +119,15 @@ class Scheduler::Impl {
   std::map<std::string, EntryPtr> leaving_;                    // no longer in the file, and still running
   std::map<std::string, std::vector<std::string>> followers_;  // pipeline → those that fire after it
   std::set<Place> timers_;                                     // by when they want to look at the clock
-  std::set<Place> ready_;                                      // fires that wait for their start, by when they fell due
+  std::set<Place> ready_;  // fires that wait for their start, by since when they could
   TaskGroup* group_ = nullptr;
   std::set<TaskGroup*> bodies_;  // of the runs, to cancel them by
   std::uint64_t next_number_ = 0;
-  int running_ = 0;
+  int running_ = 0, beside_ = 0;  // fired runs, backfills
   bool draining_ = false, stopping_ = false, dirty_ = false;
-  Signal changed_, save_, idle_, stop_;
+  Signal changed_, save_, idle_, stop_, places_;
+  Semaphore replacing_;  // the pipelines, one list at a time
+  Semaphore backfills_;
   Instant last_look_;
 };
 

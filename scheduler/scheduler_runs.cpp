@@ -6,32 +6,6 @@
 #include "scheduler/scheduler_impl.hpp"
 
 namespace sluice {
-namespace {
-
-std::string describe(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const boost::system::system_error& e) {
-    return e.code().message();  // Beast's and Asio's what() holds a signature
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an unknown failure";
-  }
-}
-
-bool is_passing(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const Error& e) {
-    return e.passing();
-  } catch (...) {
-    return false;
-  }
-}
-
-}  // namespace
-
 std::string make_run_id(Instant start) {
   static std::uint16_t number = static_cast<std::uint16_t>(std::random_device()());
   const auto civil = cctz::convert(std::chrono::floor<std::chrono::seconds>(start), utc());
@@ -64,9 +38,10 @@ task<void> Scheduler::Impl::execute(EntryPtr entry, RunRequest request) {
   // From here on it is about writing down the end, which a cancelled run has too.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   if (failure && !is_cancellation(failure)) {
+    const auto error = error_of(failure);
     ended.outcome = Outcome::failed;
-    ended.message = describe(failure);
-    ended.passing = is_passing(failure);
+    ended.message = error.what();
+    ended.passing = error.passing();
     ended.took = clock_.uptime() - started;
     events_.emit(ended);
   }
@@ -123,6 +98,7 @@ task<void> Scheduler::Impl::save_end(RunRecord record) {
 void Scheduler::Impl::finish(Entry& entry, const RunRecord& record, const RunEnded& ended) {
   const auto now = clock_.now();
   entry.running.reset();
+  entry.free_since = now;
   --running_;
   entry.agenda.ended(now, ended, rng_);
   entry.remember(record);
@@ -133,13 +109,31 @@ void Scheduler::Impl::finish(Entry& entry, const RunRecord& record, const RunEnd
     entry.succeeded = record.ended;
     if (!entry.removed)
       for (const auto& name : followers_[entry.name()])
-        if (const auto found = entries_.find(name); found != entries_.end()) consider_following(*found->second);
+        if (const auto found = entries_.find(name); found != entries_.end()) {
+          found->second->agenda.succeeded(entry.name());
+          consider_following(*found->second);
+        }
   } else if (ended.outcome != Outcome::cancelled) {
     ++entry.last.consecutive_failures;
   }
   consider_following(entry);
   if (running_ == 0) idle_.notify_all();
   nudge();
+}
+
+task<void> Scheduler::Impl::run_beside(task<void> backfill) {
+  const auto turn = co_await backfills_.acquire();
+  while (draining_ || !ready_.empty() || full()) co_await places_.wait();
+  ++beside_;
+  std::exception_ptr failure;
+  try {
+    co_await std::move(backfill);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  --beside_;
+  nudge();
+  if (failure) std::rethrow_exception(failure);
 }
 
 // Writes down what was settled without a run: fires that were missed.
@@ -179,7 +173,7 @@ task<void> Scheduler::Impl::pause_after_failure(int failures, std::string what, 
     events_.emit(Notice{Level::error, "", "",
                         fmt::format("{}: the state cannot be written: {}; it is tried again "
                                     "until it can (see state.url)",
-                                    what, describe(failure))});
+                                    what, error_of(failure).what())});
   const auto wait = std::min<Duration>(std::chrono::seconds(1 << std::min(failures, 6)), std::chrono::minutes(1));
   co_await with_timeout(clock_, wait, wait_for_stop());
 }

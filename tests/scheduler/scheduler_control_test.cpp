@@ -5,10 +5,7 @@ using namespace sluice::test;
 
 TEST_CASE("a pause is remembered, and on resume `missed` decides what becomes of the fires") {
   for (const auto missed : {Missed::latest, Missed::all, Missed::none}) {
-    Lives lives;
-    auto a = pipeline("a", "0 * * * *");
-    a.schedule.missed = missed;
-    lives.pipelines = {a};
+    Lives lives({pipeline("a", "0 * * * *").missed(missed)});
     lives.pause_at("12:30", "a");
     lives.live_until("13:30");
     CHECK(lives.happened().empty());
@@ -25,22 +22,18 @@ TEST_CASE("a pause is remembered, and on resume `missed` decides what becomes of
 }
 
 TEST_CASE("a pause lets the running run end, and takes back what waited behind it") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.overlap = Overlap::queue;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 * * * *").overlap(Overlap::queue)});
   lives.plays["a"] = {Play(80min)};
   lives.pause_at("14:10", "a");
   lives.resume_at("14:40", "a");
   lives.live_until("14:50");
   CHECK(lives.happened() == Texts{"13:00 a", "14:40 a"});
-  CHECK(lives.requests[1].record.planned == Lives::time("14:00"));
-  CHECK(lives.state.records.begin()->second.outcome == Outcome::succeeded);
+  CHECK(lives.planned(1) == "14:00");
+  CHECK(lives.first_record().outcome == Outcome::succeeded);
 }
 
 TEST_CASE("a run that is only just being written down is not owed again after a pause") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *")};
+  Lives lives({pipeline("a", "0 * * * *")});
   lives.at("12:59", [&] { lives.state.failing_writes = 1; });
   lives.pause_at("13:00:00.5", "a");
   lives.resume_at("13:00:30", "a");
@@ -49,8 +42,7 @@ TEST_CASE("a run that is only just being written down is not owed again after a 
 }
 
 TEST_CASE("a trigger starts a run now, also while the pipeline is paused, and moves no planned fire") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *")};
+  Lives lives({pipeline("a", "0 * * * *")});
   lives.pause_at("12:10", "a");
   std::optional<std::string> id;
   lives.at("12:20", [&] { id = lives.scheduler->trigger("a"); });
@@ -59,14 +51,11 @@ TEST_CASE("a trigger starts a run now, also while the pipeline is paused, and mo
   CHECK(lives.happened() == Texts{"12:20 a manual", "13:00 a"});
   REQUIRE(id);
   CHECK(lives.state.records.contains(*id));
-  CHECK(lives.requests[0].record.planned == Lives::time("12:20"));
+  CHECK(lives.planned(0) == "12:20");
 }
 
 TEST_CASE("a trigger while the pipeline runs is refused with the reason, unless overlap queues it") {
-  Lives lives;
-  auto b = pipeline("b", "0 13 * * *");
-  b.schedule.overlap = Overlap::queue;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), b};
+  Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *").overlap(Overlap::queue)});
   lives.plays["a"] = lives.plays["b"] = {Play(30min)};
   lives.at("13:10", [&] {
     CHECK_THROWS_WITH(lives.scheduler->trigger("a"), Catch::Contains("a was not started: it is running"));
@@ -78,8 +67,7 @@ TEST_CASE("a trigger while the pipeline runs is refused with the reason, unless 
 }
 
 TEST_CASE("a pipeline that does not exist is said to, with the nearest name") {
-  Lives lives;
-  lives.pipelines = {pipeline("facebook", "0 * * * *")};
+  Lives lives({pipeline("facebook", "0 * * * *")});
   lives.at("12:10", [&] {
     const auto says = Catch::Contains("there is no pipeline \"facbook\"; did you mean \"facebook\"?");
     CHECK_THROWS_WITH(lives.scheduler->trigger("facbook"), says);
@@ -89,8 +77,7 @@ TEST_CASE("a pipeline that does not exist is said to, with the nearest name") {
 }
 
 TEST_CASE("cancel stops the running run, which is recorded, and drops the retry that waits") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")});
   lives.plays["a"] = {Play(30min)};
   lives.plays["b"] = {Play(1min, Outcome::failed, true)};
   lives.at("13:02", [&] {
@@ -106,138 +93,22 @@ TEST_CASE("cancel stops the running run, which is recorded, and drops the retry 
   CHECK_FALSE(lives.status("b").next_retry);
 }
 
-TEST_CASE("no more than the limit run at once, and those that wait go in the order they fell due") {
-  Lives lives;
-  lives.limit = 2;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), pipeline("b", "1 13 * * *"), pipeline("c", "3 13 * * *"),
-                     pipeline("d", "2 13 * * *"), pipeline("e", "4 13 * * *")};
-  for (const auto* name : {"a", "b", "c", "d", "e"}) lives.plays[name] = {Play(10min)};
-  lives.at("13:05", [&] {
-    CHECK(lives.status("c").waiting);
-    CHECK_THROWS_WITH(lives.scheduler->trigger("c"), Catch::Contains("limits.concurrent_runs"));
-  });
-  lives.live_until("14:00");
-  CHECK(lives.happened() == Texts{"13:00 a", "13:01 b", "13:10 d", "13:11 c", "13:20 e"});
-  CHECK(lives.most_running == 2);
-  CHECK(lives.requests.back().record.delay == 16min);
-}
-
-TEST_CASE("a fire that waits for others too long is dropped by its deadline") {
-  Lives lives;
-  lives.limit = 1;
-  auto b = pipeline("b", "1 * * * *");
-  b.schedule.start_deadline = 10min;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), b};
-  lives.plays["a"] = {Play(70min)};
-  lives.live_until("14:30");
-  CHECK(lives.happened() == Texts{"12:01 b", "13:00 a", "14:01 b missed 13:01 (deadline)", "14:10 b"});
-}
-
-TEST_CASE("ten thousand pipelines fire in their minute") {
-  Lives lives;
-  lives.limit = 10'000;
-  for (int i = 0; i < 10'000; ++i) {
-    auto p = pipeline(fmt::format("p{:04}", i), "0 * * * *");
-    p.schedule.jitter = 1min;
-    lives.pipelines.push_back(std::move(p));
-  }
-  lives.live_until("14:30");
-  CHECK(lives.requests.size() == 20'000);
-  for (const auto& request : lives.requests) REQUIRE(request.record.delay == 0s);
-}
-
-TEST_CASE("a clock that is set forward is a time slept through") {
-  for (const auto missed : {Missed::latest, Missed::none}) {
-    Lives lives;
-    auto a = pipeline("a", "*/20 * * * *");
-    a.schedule.missed = missed;
-    lives.pipelines = {a};
-    lives.at("12:10", [&] { lives.world.clock().step(1h); });
-    lives.live_until("13:50");
-    auto expected = Texts{"13:10:59 a missed 12:40 (down) and 1 before", "13:10:59 a", "13:20 a", "13:40 a"};
-    if (missed == Missed::none) expected = {"13:10:59 a missed 13:00 (down) and 2 before", "13:20 a", "13:40 a"};
-    const auto happened = lives.happened();
-    REQUIRE(happened.size() == expected.size());
-    // Noticed within a minute.
-    CHECK(happened.front().substr(0, 5) == "13:11");
-    CHECK(Texts(happened.end() - 2, happened.end()) == Texts(expected.end() - 2, expected.end()));
-    CHECK(happened.front().substr(5) == expected.front().substr(8));
-  }
-}
-
-TEST_CASE("a clock that is set back repeats no fire and loses none") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "*/20 * * * *")};
-  lives.at("12:50", [&] { lives.world.clock().step(-1h); });
-  lives.live_until("13:30");
-  CHECK(lives.happened() == Texts{"12:20 a", "12:40 a", "13:00 a", "13:20 a"});
-  CHECK(lives.world.clock().uptime() == 150min);
-}
-
-TEST_CASE("a clock that is set back while the process is down repeats no fire") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "*/20 * * * *")};
-  lives.live_until("12:50");
-  lives.world.clock().step(-1h);
-  lives.live_until("13:10");
-  CHECK(lives.happened() == Texts{"12:20 a", "12:40 a", "13:00 a"});
-}
-
-namespace {
-
-task<void> step_after(FakeClock& clock, Duration wait, Duration by) {
-  co_await clock.sleep_for(wait);
-  clock.step(by);
-}
-
-// Far ahead from 12:30 to 12:35.
-task<void> live_with_wrong_clock(Lives& lives, Duration wrong) {
-  TaskGroup group(lives.world.executor());
-  group.spawn(lives.life(Instant::max(), false));
-  group.spawn(step_after(lives.world.clock(), 30min, wrong));
-  group.spawn(step_after(lives.world.clock(), 35min, -wrong));
-  co_await group.join();
-}
-
-}  // namespace
-
-TEST_CASE("a clock that was years ahead for a while does not silence the schedule for years") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *")};
-  lives.world.run(with_timeout(lives.world.clock(), 150min, live_with_wrong_clock(lives, 24h * 3650)));
-  const auto happened = lives.happened();
-  REQUIRE(happened.size() >= 2);
-  CHECK(Texts(happened.end() - 2, happened.end()) == Texts{"13:00 a", "14:00 a"});
-  CHECK_THAT(lives.notices().front(), Catch::Contains("the clock was set back by more than a day"));
-}
-
-TEST_CASE("a clock that was put right by years while the process was down does not silence the schedule") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *")};
-  lives.state.pipelines["a"].last_planned = Lives::time("12:00") + 24h * 3650;
-  lives.live_until("13:30");
-  CHECK(lives.happened() == Texts{"13:00 a"});
-  CHECK_THAT(lives.notices().front(), Catch::Contains("the schedule starts anew from now"));
-}
-
 TEST_CASE("a process that dies between writing down the run and settling the fire owes the fire") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.live_until("12:30");
   lives.state.die_before("last_planned");
   lives.live_until("13:00:30");
   lives.happened();
   lives.live_until("14:00");
   CHECK(lives.happened() == Texts{"13:00:30 a"});
-  CHECK(lives.requests.back().record.planned == Lives::time("13:00"));
+  CHECK(lives.planned_last() == "13:00");
   CHECK(lives.requests.back().record.attempt == 1);
   CHECK(lives.state.records.size() == 2);
-  CHECK(lives.state.records.begin()->second.message == "interrupted: the process ended");
+  CHECK(lives.first_record().message == "interrupted: the process ended");
 }
 
 TEST_CASE("a process that dies before writing anything down owes the fire") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.live_until("12:30");
   lives.state.die_before("run_started");
   lives.live_until("13:00:30");
@@ -248,8 +119,7 @@ TEST_CASE("a process that dies before writing anything down owes the fire") {
 }
 
 TEST_CASE("a process that dies before writing down the end of a run tries it again") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.live_until("12:30");
   lives.state.die_before("run_ended");
   lives.live_until("13:30");
@@ -260,93 +130,70 @@ TEST_CASE("a process that dies before writing down the end of a run tries it aga
 }
 
 TEST_CASE("while the state cannot be written nothing starts, which is said once, and the fire is not lost") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.at("12:59", [&] { lives.state.failing_writes = 4; });
   lives.live_until("14:00");
   CHECK(lives.happened() == Texts{"13:00:15 a"});
   CHECK(lives.notices() == Texts{": a cannot start: the state cannot be written: the disk is full; it is tried again "
                                  "until it can (see state.url)"});
-  CHECK(lives.state.records.begin()->second.outcome == Outcome::succeeded);
+  CHECK(lives.first_record().outcome == Outcome::succeeded);
 }
 
 TEST_CASE("the end of a run is written down although the state could not be written at first") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.at("13:00:30", [&] { lives.state.failing_writes = 3; });
   lives.live_until("14:00");
-  CHECK(lives.state.records.begin()->second.outcome == Outcome::succeeded);
+  CHECK(lives.first_record().outcome == Outcome::succeeded);
   CHECK(lives.notices().size() == 1);
 }
 
-namespace {
-
-task<void> drain(Lives& lives, std::string when, Duration timeout, Instant& drained) {
-  co_await lives.world.clock().sleep_until(Lives::time(when));
-  co_await lives.scheduler->drain(timeout);
-  drained = lives.world.clock().now();
-}
-
-task<void> live_and_drain(Lives& lives, std::string when, Duration timeout, Instant& drained) {
-  TaskGroup group(lives.world.executor());
-  group.spawn(lives.life(Lives::time("20:00"), false));
-  group.spawn(drain(lives, when, timeout, drained));
-  co_await group.join();
-}
-
-}  // namespace
-
 TEST_CASE("a drain starts nothing more and lets what is running end") {
-  Lives lives;
+  Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "1 13 * * *"), pipeline("c", "20 13 * * *")});
   lives.limit = 1;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), pipeline("b", "1 13 * * *"), pipeline("c", "20 13 * * *")};
   lives.plays["a"] = {Play(30min)};
   lives.at("13:15",
            [&] { CHECK_THROWS_WITH(lives.scheduler->trigger("c"), Catch::Contains("the daemon is stopping")); });
-  Instant drained;
-  lives.world.run(live_and_drain(lives, "13:10", 1h, drained));
+  lives.drain_at("13:10", 1h);
+  lives.live_and_stop_at("20:00");
   CHECK(lives.happened() == Texts{"13:00 a"});
-  CHECK(drained == Lives::time("13:30"));
-  CHECK(lives.state.records.begin()->second.outcome == Outcome::succeeded);
+  CHECK(lives.drained == Lives::time("13:30"));
+  CHECK(lives.first_record().outcome == Outcome::succeeded);
   // What waited, and what fell due since, is owed.
   lives.live_until("20:30");
   CHECK(lives.happened() == Texts{"20:00 b", "20:01 c"});
 }
 
 TEST_CASE("what falls due during a drain is neither run nor missed but owed") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13,14 * * *")};
+  Lives lives({pipeline("a", "0 13,14 * * *")});
   lives.plays["a"] = {Play(80min)};
-  Instant drained;
-  lives.world.run(live_and_drain(lives, "13:10", 2h, drained));
+  lives.drain_at("13:10", 2h);
+  lives.live_and_stop_at("20:00");
   CHECK(lives.happened() == Texts{"13:00 a"});
   lives.live_until("20:30");
   CHECK(lives.happened() == Texts{"20:00 a"});
-  CHECK(lives.requests.back().record.planned == Lives::time("14:00"));
+  CHECK(lives.planned_last() == "14:00");
 }
 
 TEST_CASE("a drain cancels what is still running after its timeout, and the next process takes it up") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")});
   lives.plays["a"] = {Play(3h)};
   lives.plays["b"] = {Play(5min)};
-  Instant drained;
-  lives.world.run(live_and_drain(lives, "13:10", 30min, drained));
+  lives.drain_at("13:10", 30min);
+  lives.live_and_stop_at("20:00");
   CHECK(lives.happened() == Texts{"13:00 a", "13:00 b", "13:40 a cancelled"});
-  CHECK(drained == Lives::time("13:40"));
+  CHECK(lives.drained == Lives::time("13:40"));
   CHECK(lives.status("a").last_outcome == Outcome::cancelled);
   lives.live_until("20:30");
   CHECK(lives.happened() == Texts{"20:00 a"});
-  CHECK(lives.requests.back().record.planned == Lives::time("13:00"));
+  CHECK(lives.planned_last() == "13:00");
 }
 
 TEST_CASE("a stop cancels the runs at once, and writes down their end") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.plays["a"] = {Play(3h)};
   lives.live_and_stop_at("13:10");
   CHECK(lives.happened() == Texts{"13:00 a", "13:10 a cancelled"});
-  const auto& record = lives.state.records.begin()->second;
+  const auto& record = lives.first_record();
   CHECK(record.outcome == Outcome::cancelled);
   CHECK(record.ended == Lives::time("13:10"));
   CHECK_THAT(record.message, Catch::Contains("the daemon was stopped"));
@@ -354,60 +201,46 @@ TEST_CASE("a stop cancels the runs at once, and writes down their end") {
   CHECK(lives.happened() == Texts{"13:10 a"});
 }
 
-namespace {
-
-task<void> reload(Lives& lives, std::vector<ScheduledPipeline> pipelines) {
-  co_await lives.scheduler->replace_pipelines(std::move(pipelines));
-}
-
-task<void> reload_at(Lives& lives, std::string when, std::vector<ScheduledPipeline> pipelines) {
-  co_await lives.world.clock().sleep_until(Lives::time(when));
-  co_await reload(lives, std::move(pipelines));
-}
-
-task<void> live_and_reload(Lives& lives, std::string until,
-                           std::vector<std::pair<std::string, std::vector<ScheduledPipeline>>> lists) {
-  TaskGroup group(lives.world.executor());
-  group.spawn(lives.life(Lives::time(until), true));
-  for (auto& [when, list] : lists) group.spawn(reload_at(lives, when, std::move(list)));
-  co_await group.join();
-}
-
-}  // namespace
-
 TEST_CASE("a reload leaves unchanged pipelines their next fire and their run, and takes up the others") {
-  Lives lives;
-  lives.pipelines = {every("a", 1h), pipeline("b", "0 13 * * *"), pipeline("c", "0 * * * *")};
+  Lives lives({every("a", 1h), pipeline("b", "0 13 * * *"), pipeline("c", "0 * * * *")});
   lives.plays["b"] = {Play(1h)};
-  lives.world.run(live_and_reload(
-      lives, "15:30", {{"13:30", {every("a", 1h), pipeline("b", "45 13,14 * * *"), pipeline("d", "15 14 * * *")}}}));
+  lives.reload_at("13:30", {every("a", 1h), pipeline("b", "45 13,14 * * *"), pipeline("d", "15 14 * * *")});
+  lives.live_until("15:30");
   CHECK(lives.happened() == Texts{"13:00 a", "13:00 b", "13:00 c", "13:45 b missed 13:45 (overlap)", "14:00 a",
                                   "14:15 d", "14:45 b", "15:00 a"});
 }
 
 TEST_CASE("a schedule that was changed owes nothing from before the change") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 0 * * *")};
-  auto disabled = pipeline("a", "0 * * * *");
-  disabled.enabled = false;
-  lives.world.run(live_and_reload(
-      lives, "17:30",
-      {{"14:30", {pipeline("a", "0 * * * *")}}, {"15:10", {disabled}}, {"16:30", {pipeline("a", "0 * * * *")}}}));
+  Lives lives({pipeline("a", "0 0 * * *")});
+  lives.reload_at("14:30", {pipeline("a", "0 * * * *")});
+  lives.reload_at("15:10", {pipeline("a", "0 * * * *").disabled()});
+  lives.reload_at("16:30", {pipeline("a", "0 * * * *")});
+  lives.live_until("17:30");
   CHECK(lives.happened() == Texts{"15:00 a", "17:00 a"});
 }
 
 TEST_CASE("a pipeline that leaves the file and comes back while its run is going is not run twice") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *")};
+  Lives lives({pipeline("a", "0 * * * *")});
   lives.plays["a"] = {Play(90min)};
-  lives.world.run(live_and_reload(lives, "15:30", {{"13:10", {}}, {"13:20", {pipeline("a", "0 * * * *")}}}));
+  lives.reload_at("13:10", {});
+  lives.reload_at("13:20", {pipeline("a", "0 * * * *")});
+  lives.live_until("15:30");
   CHECK(lives.happened() == Texts{"13:00 a", "14:00 a missed 14:00 (overlap)", "15:00 a"});
   CHECK(lives.most_running == 1);
 }
 
+TEST_CASE("two reloads at once take up a new pipeline once") {
+  Lives lives({pipeline("a", "0 * * * *")});
+  const std::vector<ScheduledPipeline> both{pipeline("a", "0 * * * *"), pipeline("d", "31 13 * * *")};
+  lives.at("13:20", [&] { lives.state.reading_takes = 1s; });
+  lives.reload_at("13:30", both);
+  lives.reload_at("13:30", both);
+  lives.live_until("13:50");
+  CHECK(lives.happened() == Texts{"13:00 a", "13:31 d"});
+}
+
 TEST_CASE("the status says what goes on and what went on") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *"), pipeline("b")};
+  Lives lives({pipeline("a", "0 * * * *"), pipeline("b")});
   lives.plays["a"] = {Play(10min), Play(1min, Outcome::partial)};
   lives.at("13:05", [&] {
     const auto s = lives.status("a");

@@ -14,19 +14,29 @@ namespace sluice::test {
 using namespace std::chrono_literals;
 using Texts = std::vector<std::string>;
 
-inline ScheduledPipeline pipeline(std::string name, std::string_view cron = {}) {
-  ScheduledPipeline p;
+// A pipeline, and its rules one after another: pipeline("a", "0 * * * *").missed(Missed::all).
+struct Ruled : ScheduledPipeline {
+  Ruled missed(Missed what) { return schedule.missed = what, *this; }
+  Ruled overlap(Overlap what) { return schedule.overlap = what, *this; }
+  Ruled start_deadline(Duration latest) { return schedule.start_deadline = latest, *this; }
+  Ruled jitter(Duration most) { return schedule.jitter = most, *this; }
+  Ruled retry_after(Duration wait) { return retry.least = retry.most = wait, *this; }
+  Ruled disabled() { return enabled = false, *this; }
+};
+
+inline Ruled pipeline(std::string name, std::string_view cron = {}) {
+  Ruled p;
   p.name = std::move(name);
   std::string fault;
   if (!cron.empty()) p.schedule.when = Cron::parse(cron, fault).value();
   return p;
 }
-inline ScheduledPipeline every(std::string name, Duration interval) {
+inline Ruled every(std::string name, Duration interval) {
   auto p = pipeline(std::move(name));
   p.schedule.when = interval;
   return p;
 }
-inline ScheduledPipeline after(std::string name, std::vector<std::string> others) {
+inline Ruled after(std::string name, std::vector<std::string> others) {
   auto p = pipeline(std::move(name));
   p.schedule.when = std::move(others);
   return p;
@@ -58,6 +68,8 @@ class Lives {
   int running = 0, most_running = 0;
   std::unique_ptr<Scheduler> scheduler;
 
+  explicit Lives(std::vector<ScheduledPipeline> list = {}) : pipelines(std::move(list)) {}
+
   static Instant time(const std::string& text) {
     const auto t = text.find('T');
     const int day = t == text.npos ? 2 : std::stoi(text.substr(0, t));
@@ -71,13 +83,30 @@ class Lives {
     return t.starts_with("2T") ? t.substr(2) : t;
   }
 
-  // Something that happens during the next life.
-  void at(const std::string& when, std::function<void()> action) { actions_.emplace(time(when), std::move(action)); }
+  // What happens during the next life.
+  void at(const std::string& when, std::function<void()> action) {
+    happens(when, [action = std::move(action)] { return just(action); });
+  }
   void pause_at(const std::string& when, const std::string& name) {
-    pauses_.emplace(time(when), std::pair(name, true));
+    happens(when, [this, name] { return scheduler->pause(name); });
   }
   void resume_at(const std::string& when, const std::string& name) {
-    pauses_.emplace(time(when), std::pair(name, false));
+    happens(when, [this, name] { return scheduler->resume(name); });
+  }
+  void reload_at(const std::string& when, const std::vector<ScheduledPipeline>& list) {
+    happens(when, [this, list] { return scheduler->replace_pipelines(list); });
+  }
+  void drain_at(const std::string& when, Duration timeout) {
+    happens(when, [this, timeout] { return drain(timeout); });
+  }
+  Instant drained;
+  // A backfill is asked for, which takes so long once it has its place.
+  void backfill_at(const std::string& when, const std::string& name, Duration takes) {
+    happens(when, [this, name, takes] { return scheduler->run_beside(play_backfill(name, takes)); });
+  }
+  // So long after the start of the life, whatever the wall clock says meanwhile.
+  void after(Duration wait, std::function<void()> action) {
+    happenings_.push_back([this, wait, action = std::move(action)] { return act_after(wait, action); });
   }
 
   // The daemon is started now, and killed at `until`: nothing that it does in dying is written down.
@@ -87,7 +116,20 @@ class Lives {
   }
   // The daemon is started now, and stopped in order at `until`.
   void live_and_stop_at(const std::string& until) { world.run(life(time(until), false)); }
+  void live_for(Duration uptime) { world.run(with_timeout(world.clock(), uptime, life(Instant::max(), false))); }
   void down_until(const std::string& until) { world.run(world.clock().sleep_until(time(until))); }
+
+  // A life of which nothing needs telling, then none.
+  void away(const std::string& from, const std::string& until) {
+    live_until(from);
+    happened();
+    down_until(until);
+  }
+
+  // The planned instants of the runs that were made.
+  std::string planned(std::size_t run) const { return text(requests.at(run).record.planned); }
+  std::string planned_last() const { return planned(requests.size() - 1); }
+  const RunRecord& first_record() const { return state.records.at(requests.at(0).record.id); }
 
   // The log since the last call.
   Texts happened() { return std::exchange(log, {}); }
@@ -108,30 +150,44 @@ class Lives {
     co_await scheduler->replace_pipelines(pipelines);
     TaskGroup group(world.executor());
     group.spawn(scheduler->run());
-    group.spawn(act());
-    group.spawn(manage_pauses());
+    const auto happening = std::exchange(happenings_, {});
+    for (const auto& action : happening) group.spawn(action());
     group.spawn(end_at(until, killed, group));
     co_await group.join();
-    actions_.clear();
-    pauses_.clear();
   }
 
  private:
-  task<void> act() {
-    for (const auto& [when, action] : actions_) {
-      co_await world.clock().sleep_until(when);
-      action();
-    }
+  using Action = std::function<task<void>()>;
+  void happens(const std::string& when, Action action) {
+    happenings_.push_back([this, when = time(when), action = std::move(action)] { return act_at(when, action); });
   }
 
-  task<void> manage_pauses() {
-    for (const auto& [when, what] : pauses_) {
-      co_await world.clock().sleep_until(when);
-      if (what.second)
-        co_await scheduler->pause(what.first);
-      else
-        co_await scheduler->resume(what.first);
-    }
+  static task<void> just(std::function<void()> action) {
+    action();
+    co_return;
+  }
+
+  task<void> act_at(Instant when, Action action) {
+    co_await world.clock().sleep_until(when);
+    auto work = action();
+    co_await std::move(work);
+  }
+
+  task<void> act_after(Duration wait, std::function<void()> action) {
+    co_await world.clock().sleep_for(wait);
+    action();
+  }
+
+  task<void> drain(Duration timeout) {
+    co_await scheduler->drain(timeout);
+    drained = world.clock().now();
+  }
+
+  task<void> play_backfill(std::string name, Duration takes) {
+    log.push_back(text(world.clock().now()) + ' ' + name + " backfill");
+    most_running = std::max(most_running, ++running);
+    co_await world.clock().sleep_for(takes);
+    --running;
   }
 
   task<void> end_at(Instant until, bool killed, TaskGroup& group) {
@@ -194,8 +250,7 @@ class Lives {
     Lives& lives_;
   };
 
-  std::multimap<Instant, std::function<void()>> actions_;
-  std::multimap<Instant, std::pair<std::string, bool>> pauses_;
+  std::vector<Action> happenings_;
   LogMissed log_events_{*this};
   bool dying_ = false;
 };

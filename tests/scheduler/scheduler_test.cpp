@@ -6,11 +6,10 @@ using namespace sluice;
 using namespace sluice::test;
 
 TEST_CASE("a pipeline fires at its planned instants, first at the next one") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "7 * * * *"), every("b", 45min)};
+  Lives lives({pipeline("a", "7 * * * *"), every("b", 45min)});
   lives.live_until("14:30");
   CHECK(lives.happened() == Texts{"12:07 a", "12:45 b", "13:07 a", "13:30 b", "14:07 a", "14:15 b"});
-  CHECK(lives.requests.front().record.planned == Lives::time("12:07"));
+  CHECK(lives.planned(0) == "12:07");
   CHECK(lives.requests.front().record.trigger == "schedule");
 }
 
@@ -32,10 +31,7 @@ TEST_CASE("jitter delays each fire by the pipeline's own offset and leaves the p
 }
 
 TEST_CASE("a pipeline that is disabled never fires and is not started by hand") {
-  Lives lives;
-  auto a = pipeline("a", "* * * * *");
-  a.enabled = false;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "* * * * *").disabled()});
   lives.at("12:30", [&] { CHECK_THROWS_WITH(lives.scheduler->trigger("a"), Catch::Contains("disabled")); });
   lives.live_until("13:00");
   CHECK(lives.happened().empty());
@@ -43,12 +39,11 @@ TEST_CASE("a pipeline that is disabled never fires and is not started by hand") 
 }
 
 TEST_CASE("a start is written down before the run begins, the run before its fire is settled") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.live_until("14:00");
   CHECK(lives.state.writes == Texts{"last_planned a", "run_started a", "last_planned a", "run_ended a"});
   CHECK(lives.state.pipelines["a"].last_planned == Lives::time("13:00"));
-  const auto& record = lives.state.records.begin()->second;
+  const auto& record = lives.first_record();
   CHECK(record.started == Lives::time("13:00"));
   CHECK(record.ended == Lives::time("13:01"));
   CHECK(record.outcome == Outcome::succeeded);
@@ -65,38 +60,25 @@ TEST_CASE("run ids sort by start and are not given twice") {
 }
 
 TEST_CASE("missed: latest runs the newest of the fires that fell due while the process was down") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *")};
-  lives.live_until("13:30");
-  lives.happened();
-  lives.down_until("17:30");
+  Lives lives({pipeline("a", "0 * * * *")});
+  lives.away("13:30", "17:30");
   lives.live_until("18:30");
   CHECK(lives.happened() == Texts{"17:30 a missed 16:00 (down) and 2 before", "17:30 a", "18:00 a"});
-  CHECK(lives.requests[1].record.planned == Lives::time("17:00"));
+  CHECK(lives.planned(1) == "17:00");
   CHECK(lives.requests[1].record.delay == 30min);
   CHECK_FALSE(lives.requests[1].up_to);
 }
 
 TEST_CASE("missed: all runs each fire, one after another, each up to its planned instant") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.missed = Missed::all;
-  lives.pipelines = {a};
-  lives.live_until("13:30");
-  lives.happened();
-  lives.down_until("16:30");
+  Lives lives({pipeline("a", "0 * * * *").missed(Missed::all)});
+  lives.away("13:30", "16:30");
   lives.live_until("17:30");
   CHECK(lives.happened() == Texts{"16:30 a up to 14:00", "16:31 a up to 15:00", "16:32 a up to 16:00", "17:00 a"});
 }
 
 TEST_CASE("missed: all, killed while it catches up, goes on where it was") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.missed = Missed::all;
-  lives.pipelines = {a};
-  lives.live_until("13:30");
-  lives.happened();
-  lives.down_until("16:30");
+  Lives lives({pipeline("a", "0 * * * *").missed(Missed::all)});
+  lives.away("13:30", "16:30");
   lives.live_until("16:31:30");
   CHECK(lives.happened() == Texts{"16:30 a up to 14:00", "16:31 a up to 15:00"});
   lives.live_until("16:40");
@@ -104,13 +86,8 @@ TEST_CASE("missed: all, killed while it catches up, goes on where it was") {
 }
 
 TEST_CASE("missed: all, with a fire that overlaps the catching up, forgets none of those it still owes") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.missed = Missed::all;
-  lives.pipelines = {a};
-  lives.live_until("13:30");
-  lives.happened();
-  lives.down_until("15:50");
+  Lives lives({pipeline("a", "0 * * * *").missed(Missed::all)});
+  lives.away("13:30", "15:50");
   lives.plays["a"] = {Play(20min), Play(20min)};
   lives.live_until("16:05");
   CHECK(lives.happened() == Texts{"15:50 a up to 14:00", "16:00 a missed 16:00 (overlap)"});
@@ -120,13 +97,8 @@ TEST_CASE("missed: all, with a fire that overlaps the catching up, forgets none 
 }
 
 TEST_CASE("missed: none drops what fell due while the process was down") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.missed = Missed::none;
-  lives.pipelines = {a};
-  lives.live_until("13:30");
-  lives.happened();
-  lives.down_until("16:30");
+  Lives lives({pipeline("a", "0 * * * *").missed(Missed::none)});
+  lives.away("13:30", "16:30");
   lives.live_until("17:30");
   CHECK(lives.happened() == Texts{"16:30 a missed 16:00 (down) and 2 before", "17:00 a"});
   lives.live_until("17:40");
@@ -134,10 +106,7 @@ TEST_CASE("missed: none drops what fell due while the process was down") {
 }
 
 TEST_CASE("missed: none means it: a fire that fell due a moment before the start is dropped too") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.missed = Missed::none;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 * * * *").missed(Missed::none)});
   lives.live_until("12:59:50");
   lives.down_until("13:00:20");
   lives.live_until("13:30");
@@ -145,8 +114,7 @@ TEST_CASE("missed: none means it: a fire that fell due a moment before the start
 }
 
 TEST_CASE("a pipeline that was never seen before owes nothing, and what falls due before its first fire is owed") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.live_until("12:30");
   CHECK(lives.happened().empty());
   lives.down_until("14:00");
@@ -155,11 +123,7 @@ TEST_CASE("a pipeline that was never seen before owes nothing, and what falls du
 }
 
 TEST_CASE("fires that fell due in a month of seconds are bounded") {
-  Lives lives;
-  auto a = pipeline("a", "* * * * * *");
-  a.schedule.missed = Missed::all;
-  a.schedule.start_deadline = 2s;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "* * * * * *").missed(Missed::all).start_deadline(2s)});
   lives.live_until("12:00:30");
   lives.down_until("31T12:00");
   lives.events.all.clear();
@@ -173,19 +137,15 @@ TEST_CASE("fires that fell due in a month of seconds are bounded") {
 }
 
 TEST_CASE("missed: latest finds the newest fire where too many to count lie before it") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "* * 12 3-6 * *")};
+  Lives lives({pipeline("a", "* * 12 3-6 * *")});
   lives.live_until("12:00:30");
   lives.down_until("31T12:00");
   lives.live_until("31T12:00:30");
-  CHECK(lives.requests.back().record.planned == Lives::time("6T12:59:59"));
+  CHECK(lives.planned_last() == "6T12:59:59");
 }
 
 TEST_CASE("start_deadline drops a fire that would start later than that") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.start_deadline = 20min;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 * * * *").start_deadline(20min)});
   lives.live_until("12:30");
   lives.down_until("13:10");
   lives.live_until("13:30");
@@ -196,60 +156,49 @@ TEST_CASE("start_deadline drops a fire that would start later than that") {
 }
 
 TEST_CASE("overlap: skip leaves the fire out") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *")};
+  Lives lives({pipeline("a", "0 * * * *")});
   lives.plays["a"] = {Play(90min)};
   lives.live_until("15:30");
   CHECK(lives.happened() == Texts{"13:00 a", "14:00 a missed 14:00 (overlap)", "15:00 a"});
 }
 
 TEST_CASE("overlap: queue keeps one fire, the newest, until the run has ended") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.overlap = Overlap::queue;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 * * * *").overlap(Overlap::queue)});
   lives.plays["a"] = {Play(150min)};
   lives.live_until("16:30");
   CHECK(lives.happened() == Texts{"13:00 a", "15:00 a missed 14:00 (overlap)", "15:30 a", "16:00 a"});
-  CHECK(lives.requests[1].record.planned == Lives::time("15:00"));
+  CHECK(lives.planned(1) == "15:00");
   CHECK(lives.requests[1].record.delay == 30min);
 }
 
 TEST_CASE("overlap: a fire that was queued when the process was killed is owed") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.overlap = Overlap::queue;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 * * * *").overlap(Overlap::queue)});
   lives.plays["a"] = {Play(90min)};
   lives.live_until("14:10");
   lives.happened();
   lives.live_until("14:20");
   CHECK(lives.happened() == Texts{"14:10 a"});
-  CHECK(lives.requests[1].record.planned == Lives::time("14:00"));
+  CHECK(lives.planned(1) == "14:00");
 }
 
 TEST_CASE("overlap: replace cancels the run and starts the new one when it has ended") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.schedule.overlap = Overlap::replace;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 * * * *").overlap(Overlap::replace)});
   lives.plays["a"] = {Play(90min)};
   lives.live_until("14:30");
   CHECK(lives.happened() == Texts{"13:00 a", "14:00 a cancelled", "14:00 a"});
-  CHECK(lives.state.records.begin()->second.outcome == Outcome::cancelled);
-  CHECK_FALSE(lives.state.records.begin()->second.passing);
+  CHECK(lives.first_record().outcome == Outcome::cancelled);
+  CHECK_FALSE(lives.first_record().passing);
 }
 
 TEST_CASE("a run that failed for a passing cause is tried again after the backoff, as many times as retry says") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   lives.plays["a"] = {Play(1min, Outcome::failed, true), Play(1min, Outcome::partial, true),
                       Play(1min, Outcome::failed, true)};
   lives.live_until("3T12:00");
   REQUIRE(lives.requests.size() == 3);
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK(lives.requests[i].record.attempt == static_cast<int>(i) + 1);
-    CHECK(lives.requests[i].record.planned == Lives::time("13:00"));
+    CHECK(lives.planned(i) == "13:00");
     CHECK(lives.requests[i].record.trigger == "schedule");
   }
   const auto waited = [&](std::size_t i) {
@@ -261,8 +210,7 @@ TEST_CASE("a run that failed for a passing cause is tried again after the backof
 }
 
 TEST_CASE("a run that failed for good, or was cancelled, is not tried again") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")});
   lives.plays["a"] = {Play(1min, Outcome::failed, false)};
   lives.plays["b"] = {Play(1h, Outcome::failed, true)};
   lives.at("13:30", [&] { lives.scheduler->cancel("b"); });
@@ -271,8 +219,7 @@ TEST_CASE("a run that failed for good, or was cancelled, is not tried again") {
 }
 
 TEST_CASE("an error that the runner throws is the run's failure, with its message and its remedy") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *")};
+  Lives lives({pipeline("a", "0 13 * * *")});
   Play broken;
   broken.error = "the token was refused";
   Play flaky;
@@ -291,10 +238,7 @@ TEST_CASE("an error that the runner throws is the run's failure, with its messag
 }
 
 TEST_CASE("the next scheduled fire takes the place of a retry that waits") {
-  Lives lives;
-  auto a = pipeline("a", "0 * * * *");
-  a.retry.least = a.retry.most = 30min;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 * * * *").retry_after(30min)});
   lives.plays["a"] = {Play(40min, Outcome::failed, true)};
   lives.live_until("14:30");
   CHECK(lives.happened() == Texts{"13:00 a", "14:00 a"});
@@ -302,23 +246,17 @@ TEST_CASE("the next scheduled fire takes the place of a retry that waits") {
 }
 
 TEST_CASE("the next scheduled fire takes the place of a retry that waits for other runs to end") {
-  Lives lives;
+  Lives lives({pipeline("a", "0 * * * *").retry_after(30min), pipeline("b", "20 13 * * *")});
   lives.limit = 1;
-  auto a = pipeline("a", "0 * * * *");
-  a.retry.least = a.retry.most = 30min;
-  lives.pipelines = {a, pipeline("b", "20 13 * * *")};
   lives.plays["a"] = {Play(1min, Outcome::failed, true)};
   lives.plays["b"] = {Play(1h)};
   lives.live_until("14:30");
   CHECK(lives.happened() == Texts{"13:00 a", "13:20 b", "14:20 a"});
-  CHECK(lives.requests.back().record.planned == Lives::time("14:00"));
+  CHECK(lives.planned_last() == "14:00");
 }
 
 TEST_CASE("a retry that waited when the process was killed is taken up by the next") {
-  Lives lives;
-  auto a = pipeline("a", "0 13 * * *");
-  a.retry.least = a.retry.most = 30min;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 13 * * *").retry_after(30min)});
   lives.plays["a"] = {Play(1min, Outcome::failed, true)};
   lives.live_until("13:10");
   lives.live_until("15:00");
@@ -326,10 +264,7 @@ TEST_CASE("a retry that waited when the process was killed is taken up by the ne
 }
 
 TEST_CASE("a run that died with its process is tried again, and a run that always kills it is not for ever") {
-  Lives lives;
-  auto a = pipeline("a", "0 13 * * *");
-  a.retry.least = a.retry.most = 5min;
-  lives.pipelines = {a};
+  Lives lives({pipeline("a", "0 13 * * *").retry_after(5min)});
   lives.plays["a"] = {Play(24h), Play(24h), Play(24h), Play(24h)};
   lives.live_until("13:10");
   lives.live_until("13:20");
@@ -343,15 +278,13 @@ TEST_CASE("a run that died with its process is tried again, and a run that alway
 }
 
 TEST_CASE("after fires once each named pipeline has succeeded since the last start") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *"), pipeline("b", "30 13 * * *"), after("c", {"a", "b"})};
+  Lives lives({pipeline("a", "0 * * * *"), pipeline("b", "30 13 * * *"), after("c", {"a", "b"})});
   lives.live_until("16:30");
   CHECK(lives.happened() == Texts{"13:00 a", "13:30 b", "13:31 c dependency", "14:00 a", "15:00 a", "16:00 a"});
 }
 
 TEST_CASE("after waits for success: a failed or partial run does not count, nor does a backfill") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *"), after("c", {"a"})};
+  Lives lives({pipeline("a", "0 * * * *"), after("c", {"a"})});
   lives.plays["a"] = {Play(1min, Outcome::failed), Play(1min, Outcome::partial)};
   RunRecord backfill;
   backfill.id = "x";
@@ -366,8 +299,7 @@ TEST_CASE("after waits for success: a failed or partial run does not count, nor 
 }
 
 TEST_CASE("after survives restarts: neither lost nor doubled") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), pipeline("b", "0 14 * * *"), after("c", {"a", "b"})};
+  Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 14 * * *"), after("c", {"a", "b"})});
   lives.live_until("13:30");
   lives.live_until("14:30");
   lives.live_until("15:30");
@@ -375,18 +307,14 @@ TEST_CASE("after survives restarts: neither lost nor doubled") {
 }
 
 TEST_CASE("after: what succeeded while it was running is followed when it has ended") {
-  Lives lives;
-  lives.pipelines = {pipeline("a", "0 * * * *"), after("c", {"a"})};
+  Lives lives({pipeline("a", "0 * * * *"), after("c", {"a"})});
   lives.plays["c"] = {Play(80min)};
   lives.live_until("14:40");
   CHECK(lives.happened() == Texts{"13:00 a", "13:01 c dependency", "14:00 a", "14:21 c dependency"});
 }
 
 TEST_CASE("after with replace makes way for what succeeded while it was running") {
-  Lives lives;
-  auto c = after("c", {"a"});
-  c.schedule.overlap = Overlap::replace;
-  lives.pipelines = {pipeline("a", "0 * * * *"), c};
+  Lives lives({pipeline("a", "0 * * * *"), after("c", {"a"}).overlap(Overlap::replace)});
   lives.plays["c"] = {Play(80min)};
   lives.live_until("14:40");
   CHECK(lives.happened() ==
@@ -394,10 +322,7 @@ TEST_CASE("after with replace makes way for what succeeded while it was running"
 }
 
 TEST_CASE("after chains, and its own failed run is tried again without waiting for the others") {
-  Lives lives;
-  auto b = after("b", {"a"});
-  b.retry.least = b.retry.most = 10min;
-  lives.pipelines = {pipeline("a", "0 13 * * *"), b, after("c", {"b"})};
+  Lives lives({pipeline("a", "0 13 * * *"), after("b", {"a"}).retry_after(10min), after("c", {"b"})});
   lives.plays["b"] = {Play(1min, Outcome::failed, true)};
   lives.live_until("14:30");
   CHECK(lives.happened() ==
@@ -405,10 +330,7 @@ TEST_CASE("after chains, and its own failed run is tried again without waiting f
 }
 
 TEST_CASE("after with missed: none does not follow what succeeded while it was paused") {
-  Lives lives;
-  auto c = after("c", {"a"});
-  c.schedule.missed = Missed::none;
-  lives.pipelines = {pipeline("a", "0 * * * *"), c, after("d", {"a"})};
+  Lives lives({pipeline("a", "0 * * * *"), after("c", {"a"}).missed(Missed::none), after("d", {"a"})});
   lives.pause_at("12:10", "c");
   lives.pause_at("12:10", "d");
   lives.resume_at("13:30", "c");

@@ -12,7 +12,7 @@ namespace sluice::test {
 // A state store in memory, which outlives the scheduler that a test kills.
 class MemoryState final : public StateStore {
  public:
-  explicit MemoryState(const Clock& clock) : clock_(clock) {}
+  explicit MemoryState(Clock& clock) : clock_(clock) {}
 
   // The process dies just before its next write of this kind: "run_started", "last_planned", "run_ended". Nothing that
   // it writes from then on arrives, until `thaw`.
@@ -24,11 +24,15 @@ class MemoryState final : public StateStore {
   }
   // Every write fails until it is set to 0.
   int failing_writes = 0;
+  Duration reading_takes{};
   std::vector<std::string> writes;  // "run_started a", …
   std::map<std::string, PipelineState> pipelines;
   std::map<std::string, RunRecord> records;
 
-  task<PipelineState> pipeline(const std::string& name) override { co_return pipelines[name]; }
+  task<PipelineState> pipeline(const std::string& name) override {
+    co_await clock_.sleep_for(reading_takes);
+    co_return pipelines[name];
+  }
 
   task<void> set_paused(const std::string& pipeline, bool paused) override {
     if (write("paused", pipeline)) pipelines[pipeline].paused = paused;
@@ -111,7 +115,7 @@ class MemoryState final : public StateStore {
     }
   }
 
-  const Clock& clock_;
+  Clock& clock_;
   bool frozen_ = false;
   std::string die_before_;
 };
