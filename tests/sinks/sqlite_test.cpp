@@ -10,6 +10,7 @@
 #include <random>
 #include <thread>
 
+#include "core/worker.hpp"
 #include "db/sqlite.hpp"
 #include "tests/sinks/conformance.hpp"
 #include "tests/support/folder.hpp"
@@ -284,6 +285,39 @@ TEST_CASE("a view that forbids to widen a column has it refused, by name, and th
   CHECK(done.counts.quarantined == 1);
   CHECK(done.counts.inserted == 1);
   CHECK(Database(path).number("SELECT total FROM report") == 22);
+}
+
+TEST_CASE("a table is prepared when the publish that is under way has ended, not beside it") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  Process process(path);
+  process.world.run(process.sink->prepare(insights()));
+  Database(path).exec(
+      "CREATE TRIGGER slow BEFORE INSERT ON insights BEGIN SELECT count(*) FROM (WITH RECURSIVE c(x) AS (SELECT 1 "
+      "UNION "
+      "ALL SELECT x + 1 FROM c WHERE x < 3000000) SELECT x FROM c); END");
+  std::int64_t writers = 0;
+  const auto side_by_side = [&]() -> task<void> {
+    const LaneId lane("ads", "stream", "a", "live");
+    const auto load = co_await process.sink->open(insights(), lane, day_slice(first_day), "run1", {});
+    auto batch = batch_of(insights(), rows_of(first_day, 1, 1));
+    co_await load->stage(batch);
+    Publication publication;
+    publication.read = 1;
+    const auto publish = [&]() -> task<void> { co_await load->publish(publication); };
+    const auto prepare = [&]() -> task<void> { co_await process.sink->prepare(insights()); };
+    const auto count = [&]() -> task<void> {
+      writers = Worker::in_flight();
+      co_return;
+    };
+    TaskGroup group(process.world.executor());
+    group.spawn(publish());
+    group.spawn(prepare());
+    group.spawn(count());
+    co_await group.join();
+  };
+  process.world.run(side_by_side());
+  CHECK(writers == 1);
 }
 
 TEST_CASE("a reader in the midst of its work keeps seeing the table as it was") {
