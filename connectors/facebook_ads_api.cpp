@@ -38,7 +38,8 @@ constexpr Option report_options[] = {
     {.name = "concurrency",
      .value = Value::integer,
      .help = "Reports under way at once, per ad account.",
-     .fallback = "10"},
+     .fallback = "10",
+     .least = "1"},
 };
 
 constexpr Option options[] = {
@@ -58,19 +59,12 @@ constexpr Option options[] = {
      .fallback = "https://graph.facebook.com"},
     {.name = "api_version", .value = Value::text, .help = "Version of the Marketing API.", .fallback = "v26.0"},
     {.name = "ca_file", .value = Value::text, .help = "Certificate authorities to trust instead of the system's."},
-    {.name = "page_size", .value = Value::integer, .help = "Rows asked for at once.", .fallback = "500"},
+    {.name = "page_size", .value = Value::integer, .help = "Rows asked for at once.", .fallback = "500", .least = "1"},
     {.name = "report",
      .value = Value::table,
      .help = "How insights reports are waited for.",
      .children = report_options},
 };
-
-std::int64_t positive(const Settings& table, const char* name) {
-  const auto value = table.integer(name);
-  if (value >= 1) return value;
-  throw Error(Remedy::give_up,
-              fmt::format("{}: \"{}\" is {}, expected at least 1", to_string(table.where(name)), name, value));
-}
 
 ReportOptions read_report_options(const Settings& table) {
   ReportOptions options;
@@ -78,7 +72,7 @@ ReportOptions read_report_options(const Settings& table) {
   options.start_timeout = table.duration("start_timeout");
   options.stall_timeout = table.duration("stall_timeout");
   options.timeout = table.duration("timeout");
-  options.concurrency = positive(table, "concurrency");
+  options.concurrency = table.integer("concurrency");
   return options;
 }
 
@@ -100,7 +94,7 @@ GraphApi::GraphApi(const Settings& source, const ConnectorContext& context)
       context_(context),
       api_options_(read_api_options(source, context.source)),
       reports_(read_report_options(source.table("report"))),
-      page_size_(positive(source, "page_size")) {}
+      page_size_(source.integer("page_size")) {}
 
 void GraphApi::open() {
   if (api_) return;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 
 #include "core/error.hpp"
@@ -93,6 +95,60 @@ std::size_t distance(std::string_view a, std::string_view b) {
     last.swap(now);
   }
   return last[b.size()];
+}
+
+// How much a text says that is valid for its kind; nothing of kinds that have no bounds.
+std::optional<double> amount(Value kind, std::string_view text) {
+  switch (kind) {
+    case Value::integer:
+      return static_cast<double>(parse_integer(text).value());
+    case Value::percent:
+      return parse_percent(text);
+    case Value::duration:
+      return static_cast<double>(parse_duration(text).value().count());
+    case Value::size:
+      return static_cast<double>(parse_size(text).value());
+    default:
+      return {};
+  }
+}
+
+std::optional<std::string> bound_fault(const Option& option, std::string_view text) {
+  const auto value = amount(option.value, text);
+  const bool low = !option.least.empty() && value < amount(option.value, option.least);
+  const bool high = !option.most.empty() && value > amount(option.value, option.most);
+  if (!low && !high) return {};
+  if (option.most.empty()) return fmt::format("expected at least {}", option.least);
+  if (option.least.empty()) return fmt::format("expected at most {}", option.most);
+  return fmt::format("expected {} to {}", option.least, option.most);
+}
+
+// Every zone of this machine, as cctz finds them: Europe/London.
+std::vector<std::string> zone_names() {
+  namespace fs = std::filesystem;
+  const char* given = std::getenv("TZDIR");
+  const fs::path root = given ? given : "/usr/share/zoneinfo";
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (auto at = fs::recursive_directory_iterator(root, ignored); at != fs::recursive_directory_iterator();
+       at.increment(ignored)) {
+    const auto name = at->path().lexically_relative(root).string();
+    // posix/ and right/ hold all of them once more; the other small letters are tables, not zones.
+    if (name.front() < 'A' || name.front() > 'Z')
+      at.disable_recursion_pending();
+    else if (at->is_regular_file(ignored))
+      names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// A city without its continent too: "London" is Europe/London.
+std::optional<std::string> nearest_zone(std::string_view name, const std::vector<std::string>& known) {
+  for (const auto& zone : known)
+    if (const auto slash = zone.rfind('/'); slash != std::string::npos && distance(zone.substr(slash + 1), name) == 0)
+      return zone;
+  return nearest_name(name, known);
 }
 
 const Settings::Node* member(const Settings::Node& node, std::string_view name) {
@@ -222,13 +278,19 @@ std::string_view describe(Value kind) {
   return "something else";
 }
 
-std::optional<std::string> scalar_fault(Value kind, std::string_view text, std::span<const std::string_view> choices) {
-  if (valid(kind, text, choices)) return {};
-  if (kind != Value::choice) return fmt::format("expected {}", describe(kind));
-  auto message = "expected one of: " + join(choices);
-  const std::vector<std::string> known(choices.begin(), choices.end());
-  if (const auto near = nearest_name(text, known)) message += fmt::format("; did you mean \"{}\"?", *near);
-  return message;
+std::optional<std::string> scalar_fault(const Option& option, std::string_view text) {
+  if (valid(option.value, text, option.choices)) return bound_fault(option, text);
+  auto message = fmt::format("expected {}", describe(option.value));
+  std::optional<std::string> near;
+  if (option.value == Value::choice) {
+    message = "expected one of: " + join(option.choices);
+    near = nearest_name(text, std::vector<std::string>(option.choices.begin(), option.choices.end()));
+  } else if (option.value == Value::zone) {
+    const auto known = zone_names();
+    if (known.empty()) return message + "; this machine has no zones: install tzdata";
+    near = nearest_zone(text, known);
+  }
+  return near ? message + fmt::format("; did you mean \"{}\"?", *near) : message;
 }
 
 std::optional<std::string> nearest_name(std::string_view name, std::span<const std::string> known) {

@@ -49,6 +49,8 @@ struct Option {
   bool required = false;
   std::span<const Option> children = {};  // none for a table or named: it depends on something else; checked there
   std::span<const std::string_view> choices = {};
+  // Bounds as they would be written, of integer, percent, duration and size; empty: none.
+  std::string_view least = {}, most = {};
 };
 
 // Where something stands in the file.
@@ -167,8 +169,9 @@ std::optional<double> parse_percent(std::string_view text);
 // "1s..5m"
 std::optional<DurationRange> parse_range(std::string_view text);
 
-// What is wrong with `text` as a `kind` of scalar ("expected a duration like 30s or 5m"); nothing when it is right.
-std::optional<std::string> scalar_fault(Value kind, std::string_view text, std::span<const std::string_view> choices);
+// What is wrong with `text` as a scalar option's value ("expected a duration like 30s or 5m"); nothing when it is
+// right.
+std::optional<std::string> scalar_fault(const Option& option, std::string_view text);
 
 // The known name that is nearest to a misspelt one; nothing where none is near.
 std::optional<std::string> nearest_name(std::string_view name, std::span<const std::string> known);

@@ -37,10 +37,6 @@ auto* named(Things& things, std::string_view name) {
   return at == things.end() ? nullptr : &*at;
 }
 
-bool fresh(const Faults& faults, std::size_t before) {
-  return faults.size() != before;
-}
-
 // "127.0.0.1:8321", "[::1]:8321"
 bool split_address(std::string_view text, std::string& address, unsigned short& port) {
   const auto colon = text.rfind(':');
@@ -59,6 +55,7 @@ bool split_address(std::string_view text, std::string& address, unsigned short& 
 void read_tokens(const Settings& server, Faults& faults) {
   std::set<std::string> names;
   for (const auto& token : server.tables("tokens")) {
+    if (!token.has("name")) continue;
     if (!token.reference("name").literal())
       faults.emplace_back(token.where("name"), "\"name\": expected the text itself, found a reference");
     else if (const auto name = token.text("name"); !names.insert(name).second)
@@ -110,19 +107,6 @@ void read_state(const Settings& state, Configuration& into, Faults& faults) {
     faults.emplace_back(state.where("url"), fmt::format("\"url\": found \"{}\", expected sqlite:///PATH", url));
 }
 
-void read_limits(const Settings& limits, Configuration& into, Faults& faults) {
-  const auto runs = limits.integer("concurrent_runs");
-  if (runs < 1 || runs > 1000)
-    faults.emplace_back(limits.where("concurrent_runs"),
-                        fmt::format("\"concurrent_runs\": found {}, expected 1 to 1000", runs));
-  else
-    into.concurrent_runs = static_cast<int>(runs);
-  into.memory = limits.size("memory");
-  if (into.memory < 1 << 20)
-    faults.emplace_back(limits.where("memory"),
-                        fmt::format("\"memory\": found {}, expected at least 1MiB", format_size(into.memory)));
-}
-
 std::string types_of(const auto& kinds) {
   std::string all;
   for (const auto& kind : kinds) all += (all.empty() ? "" : ", ") + std::string(kind.type);
@@ -172,18 +156,19 @@ void warn_of_plain_http(const Settings& source, Faults& warnings) {
                         "\"base_url\" is plain http: the credential crosses the network in the clear");
 }
 
+// `faulty` are those whose kind is not known: what belongs to the others can be checked in spite of their faults.
 void read_sources(const YamlNode* yaml, const Kinds& kinds, Configuration& into, std::vector<std::string>& faulty,
                   Faults& faults) {
   if (yaml == nullptr) return;
   for (const auto& member : yaml->members) {
-    const auto before = faults.size();
     const auto* kind = kind_of(member, "source", kinds.connectors, faults);
-    if (kind != nullptr) {
-      SourceSettings source{member.name, kind, check_settings(member.value, source_options(*kind), faults)};
-      if (!fresh(faults, before)) warn_of_plain_http(source.settings, into.warnings);
-      if (!fresh(faults, before)) into.sources.push_back(std::move(source));
+    if (kind == nullptr) {
+      faulty.push_back(member.name);
+      continue;
     }
-    if (fresh(faults, before)) faulty.push_back(member.name);
+    SourceSettings source{member.name, kind, check_settings(member.value, source_options(*kind), faults)};
+    warn_of_plain_http(source.settings, into.warnings);
+    into.sources.push_back(std::move(source));
   }
 }
 
@@ -191,13 +176,17 @@ void read_sinks(const YamlNode* yaml, const Kinds& kinds, Configuration& into, s
                 Faults& faults) {
   if (yaml == nullptr) return;
   for (const auto& member : yaml->members) {
-    const auto before = faults.size();
     const auto* kind = kind_of(member, "sink", kinds.sinks, faults);
-    if (kind != nullptr) {
-      SinkSettings sink{member.name, kind, check_settings(member.value, sink_options(*kind), faults)};
-      if (!fresh(faults, before)) into.sinks.push_back(std::move(sink));
+    if (kind == nullptr) {
+      faulty.push_back(member.name);
+      continue;
     }
-    if (fresh(faults, before)) faulty.push_back(member.name);
+    SinkSettings sink{member.name, kind, check_settings(member.value, sink_options(*kind), faults)};
+    const auto& settings = sink.settings;
+    if (settings.has("url") && settings.reference("url").literal())
+      if (const auto why = kind->url_fault(settings.text("url")))
+        faults.emplace_back(settings.where("url"), "\"url\": " + *why);
+    into.sinks.push_back(std::move(sink));
   }
 }
 
@@ -217,24 +206,21 @@ void warn_of_unused(Configuration& into) {
 
 std::optional<Configuration> interpret(const YamlNode& yaml, const std::string& file, const Kinds& kinds,
                                        Faults& faults) {
-  const auto before = faults.size();
   const auto settings = check_settings(yaml, file_options(), faults);
   Configuration made;
   made.file = file;
-  if (!fresh(faults, before)) {
-    if (settings.integer("version") != 1)
-      faults.emplace_back(settings.where("version"), fmt::format("\"version\": found {}, this sluice reads version 1",
-                                                                 settings.integer("version")));
-    read_server(settings.table("server"), made, faults);
-    read_state(settings.table("state"), made, faults);
-    read_limits(settings.table("limits"), made, faults);
-  }
+  if (settings.has("version") && settings.integer("version") != 1)
+    faults.emplace_back(settings.where("version"),
+                        fmt::format("\"version\": found {}, this sluice reads version 1", settings.integer("version")));
+  read_server(settings.table("server"), made, faults);
+  read_state(settings.table("state"), made, faults);
+  made.concurrent_runs = static_cast<int>(settings.table("limits").integer("concurrent_runs"));
+  made.memory = settings.table("limits").size("memory");
   std::vector<std::string> faulty;
   read_sources(yaml.find("sources"), kinds, made, faulty, faults);
   read_sinks(yaml.find("sinks"), kinds, made, faulty, faults);
-  const auto zone = settings.has("timezone") ? settings.text("timezone") : "UTC";
-  read_pipelines(yaml, faulty, zone, made, faults);
-  if (fresh(faults, before)) return {};
+  read_pipelines(yaml, faulty, settings.text("timezone"), made, faults);
+  if (!faults.empty()) return {};
   warn_of_unused(made);
   sort_faults(made.warnings);
   return made;
@@ -251,6 +237,17 @@ void walk(const Settings::Node& node, Faults& found) {
   }
   for (const auto& item : node.items) walk(*item, found);
   for (const auto& [name, value] : node.members) walk(*value, found);
+}
+
+// A URL that stands elsewhere; what does not resolve has been said.
+void check_url(const SinkSettings& sink, Faults& found) {
+  const auto url = sink.settings.reference("url");
+  if (url.literal()) return;
+  try {
+    if (const auto why = sink.kind->url_fault(url.resolve().reveal()))
+      found.emplace_back(sink.settings.where("url"), fmt::format("\"url\" ({}): {}", url.describe(), *why));
+  } catch (const Error&) {
+  }
 }
 
 void walk(const Settings& settings, Faults& found) {
@@ -317,7 +314,10 @@ Faults check_references(const Configuration& configuration) {
   Faults found;
   walk(configuration.server.settings, found);
   for (const auto& source : configuration.sources) walk(source.settings, found);
-  for (const auto& sink : configuration.sinks) walk(sink.settings, found);
+  for (const auto& sink : configuration.sinks) {
+    walk(sink.settings, found);
+    check_url(sink, found);
+  }
   for (const auto& pipeline : configuration.pipelines) {
     walk(pipeline.settings, found);
     for (const auto& stream : pipeline.streams) walk(stream.settings, found);

@@ -13,8 +13,9 @@ constexpr std::string_view modes[] = {"merge", "append", "replace"};
 constexpr std::string_view new_fields_words[] = {"add", "keep_in_extra", "ignore", "fail"};
 constexpr std::string_view type_changes_words[] = {"widen", "fail"};
 
-Option option(std::string_view name, Value value, std::string_view help, std::string_view fallback = {}) {
-  return Option{name, value, help, fallback, false, {}, {}};
+Option option(std::string_view name, Value value, std::string_view help, std::string_view fallback = {},
+              std::string_view least = {}, std::string_view most = {}) {
+  return Option{name, value, help, fallback, false, {}, {}, least, most};
 }
 Option needed(std::string_view name, Value value, std::string_view help) {
   return Option{name, value, help, {}, true, {}, {}};
@@ -75,10 +76,9 @@ std::span<const Option> limits_options() {
   static const Option table[] = {
       option("concurrent_runs", Value::integer,
              "How many runs may go on at the same time, backfills included. Backfills wait for the others, and leave "
-             "one of "
-             "several places free.",
-             "8"),
-      option("memory", Value::size, "Batches in flight, all runs together.", "32MiB"),
+             "one of several places free.",
+             "8", "1", "1000"),
+      option("memory", Value::size, "Batches in flight, all runs together.", "32MiB", "1MiB"),
   };
   return table;
 }
@@ -88,7 +88,7 @@ std::span<const Option> schedule_options() {
       option("cron", Value::text,
              "Minute, hour, day, month, weekday; names, lists, ranges and steps; a sixth, leading field is seconds; or "
              "@hourly, @daily, @weekly, @monthly."),
-      option("every", Value::duration, "A fixed interval, aligned to 1970-01-01 UTC."),
+      option("every", Value::duration, "A fixed interval, aligned to 1970-01-01 UTC.", {}, "1s"),
       option("after", Value::text_list,
              "Fires once each of these pipelines has succeeded since this one last started."),
       option("timezone", Value::zone, "The zone that `cron` is read in. Left out: the file's `timezone`."),
@@ -111,7 +111,7 @@ std::span<const Option> schedule_options() {
 
 std::span<const Option> run_retry_options() {
   static const Option table[] = {
-      option("runs", Value::integer, "Runs in all, the first one included.", "3"),
+      option("runs", Value::integer, "Runs in all, the first one included.", "3", "1", "100"),
       option("backoff", Value::range, "The wait before the next run: the first and the longest.", "5m..1h"),
   };
   return table;
@@ -190,7 +190,8 @@ std::span<const Option> file_options() {
       needed("version", Value::integer, "The version of this format: 1."),
       option("timezone", Value::zone, "The default zone of every schedule.", "UTC"),
       group("server", Value::table, "Metrics, health, operator API and page.", server_options_table()),
-      group("state", Value::table, "Where sluice remembers runs and schedules.", state_options()),
+      group("state", Value::table, "Where sluice remembers runs (for 90 days), schedules and watermarks.",
+            state_options()),
       group("limits", Value::table, "What sluice may use.", limits_options()),
       group("sources", Value::named, "External systems, each with its credentials and its rate limit.", {}),
       group("sinks", Value::named, "Databases that rows are loaded into.", {}),
@@ -207,7 +208,7 @@ std::span<const Option> pipeline_options() {
       group("schedule", Value::table, "When it fires: one of `cron`, `every`, `after`. Left out: by hand only.",
             schedule_options()),
       option("freshness", Value::duration, "How old the newest data may be: exported as a metric, to be alerted on."),
-      option("timeout", Value::duration, "A run that publishes nothing for this long is ended.", "1h"),
+      option("timeout", Value::duration, "A run that publishes nothing for this long is ended.", "1h", "1s"),
       group("retry", Value::table, "Of a run that failed for a passing cause.", run_retry_options()),
       option("enabled", Value::boolean, "false: it is checked and listed, and never fires.", "true"),
       Option{"streams", Value::named, "The streams to load, each with its options; or `all`.", {}, true, {}, {}},
@@ -238,7 +239,8 @@ std::span<const Option> common_stream_options() {
       group("schema", Value::table, "What becomes of changes at the source.", schema_options()),
       group("transform", Value::tables, "Steps between source and sink, one key each, applied in their order.",
             transform_options()),
-      option("sweep", Value::duration, "Of streams that are read by what changed: how often all of it is read again."),
+      option("sweep", Value::duration, "Of streams that are read by what changed: how often all of it is read again.",
+             {}, "1m"),
   };
   return table;
 }

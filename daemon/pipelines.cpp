@@ -66,7 +66,7 @@ void read_when(const Settings& schedule, Schedule& into, Faults& faults, Faults&
     const auto text = schedule.text("cron");
     const auto cron = Cron::parse(text, why);
     if (!cron) {
-      faults.emplace_back(schedule.where("cron"), fmt::format("\"cron\": found \"{}\": {}", text, why));
+      faults.emplace_back(schedule.where("cron"), why);
       return;
     }
     if (cron->either_day())
@@ -77,11 +77,7 @@ void read_when(const Settings& schedule, Schedule& into, Faults& faults, Faults&
                       text));
     into.when = *cron;
   } else if (schedule.has("every")) {
-    const auto every = schedule.duration("every");
-    if (every < std::chrono::seconds(1))
-      faults.emplace_back(schedule.where("every"),
-                          fmt::format("\"every\": found {}, expected at least 1s", format_duration(every)));
-    into.when = every;
+    into.when = schedule.duration("every");
   } else if (schedule.has("after")) {
     into.when = schedule.texts("after");
     if (schedule.texts("after").empty()) faults.emplace_back(schedule.where("after"), "\"after\" names no pipeline");
@@ -103,12 +99,16 @@ Schedule read_schedule(const Settings& schedule, const std::string& zone, Faults
   return made;
 }
 
-// Reads one pipeline. Connectors are made for asking them about streams and thrown away: they touch nothing.
+// Reads one pipeline after the other. A connector of each source is made for asking it about streams, used or not: what
+// it refuses is a fault of the file. They touch nothing, read no secret, and are thrown away.
 class PipelineReader {
  public:
   PipelineReader(const std::vector<std::string>& faulty, const std::string& zone, Configuration& configuration,
                  Faults& faults)
-      : faulty_(faulty), zone_(zone), configuration_(configuration), faults_(faults) {}
+      : faulty_(faulty), zone_(zone), configuration_(configuration), faults_(faults) {
+    for (const auto& source : configuration.sources)
+      if (complete(source.settings)) connectors_[source.name] = make_connector(source);
+  }
 
   void read(const std::string& name, const Where& where, YamlNode yaml) {
     if (const auto why = name_fault(name)) faults_.emplace_back(where, *why);
@@ -118,21 +118,15 @@ class PipelineReader {
     made.name = name;
     made.source = known(yaml, "source", names_of(configuration_.sources));
     made.sink = known(yaml, "sink", names_of(configuration_.sinks));
-    const auto checked = faults_.size();
-    const auto settings = check_settings(yaml, pipeline_options(), faults_, name);
-    refuse_references(settings, faults_);
-    const bool sound = faults_.size() == checked;
-    // A mistake in the schedule must not hide those in the streams.
-    const auto* source = configuration_.source(made.source);
-    if (source != nullptr && has_streams) read_streams(streams, settings, *source, made);
-    if (!sound) return;
-
+    const auto settings = check_settings(yaml, pipeline_options(), faults_, name, References::refused);
+    if (has_streams) read_streams(streams, settings, made);
     made.settings = settings;
     made.enabled = settings.flag("enabled");
     made.schedule = read_schedule(settings.table("schedule"), zone_, faults_, configuration_.warnings);
     if (settings.has("freshness")) made.freshness = settings.duration("freshness");
-    made.timeout = at_least(settings, "timeout", std::chrono::seconds(1));
-    read_retry(settings.table("retry"), made.retry);
+    made.timeout = settings.duration("timeout");
+    const auto retry = settings.table("retry");
+    made.retry = {static_cast<int>(retry.integer("runs")), retry.range("backoff").least, retry.range("backoff").most};
     configuration_.pipelines.push_back(std::move(made));
   }
 
@@ -164,38 +158,20 @@ class PipelineReader {
     return given->text;
   }
 
-  Duration at_least(const Settings& settings, std::string_view name, Duration least) {
-    const auto value = settings.duration(name);
-    if (value < least)
-      faults_.emplace_back(settings.where(name), fmt::format("\"{}\": found {}, expected at least {}", name,
-                                                             format_duration(value), format_duration(least)));
-    return value;
-  }
-
-  void read_retry(const Settings& retry, RunRetry& into) {
-    const auto runs = retry.integer("runs");
-    if (runs < 1 || runs > 100)
-      faults_.emplace_back(retry.where("runs"), fmt::format("\"runs\": found {}, expected 1 to 100", runs));
-    into.runs = static_cast<int>(std::clamp<std::int64_t>(runs, 1, 100));
-    into.least = retry.range("backoff").least;
-    into.most = retry.range("backoff").most;
-  }
-
   std::unique_ptr<Connector> make_connector(const SourceSettings& source) {
     const ConnectorContext context{source.name, loop_.get_executor(), clock_, events_, rng_};
     try {
       return source.kind->make(source.settings, context);
     } catch (const Error& error) {
-      // Most of what a connector refuses has its own place in the file.
-      const std::string why = error.what();
-      faults_.emplace_back(why.starts_with(configuration_.file + ":") ? Where() : source.settings.where(), why);
+      faults_.emplace_back(source.settings.where(), error.what());
     }
     return {};
   }
 
-  void read_streams(const YamlNode& yaml, const Settings& settings, const SourceSettings& source, Pipeline& into) {
-    const auto connector = make_connector(source);
+  void read_streams(const YamlNode& yaml, const Settings& settings, Pipeline& into) {
+    const auto& connector = connectors_[into.source];
     if (connector == nullptr) return;
+    const auto& source = *configuration_.source(into.source);
     const auto chosen = choose(yaml, settings, *connector);
     for (const auto& member : chosen) {
       if (const auto why = name_fault(member.name)) faults_.emplace_back(member.where, *why);
@@ -234,14 +210,8 @@ class PipelineReader {
   RealClock clock_{loop_.get_executor()};
   NoEvents events_;
   Rng rng_;
+  std::map<std::string, std::unique_ptr<Connector>> connectors_;  // of each source that one can be made of
 };
-
-void refuse_references(const Settings::Node& node, std::string_view name, Faults& faults) {
-  if (!node.reference.literal())
-    faults.emplace_back(node.where, fmt::format("\"{}\": expected the text itself, found a reference", name));
-  for (const auto& item : node.items) refuse_references(*item, name, faults);
-  for (const auto& [key, value] : node.members) refuse_references(*value, key, faults);
-}
 
 // Two enabled streams that write one table would delete each other's rows.
 void check_tables(const Configuration& configuration, Faults& faults) {
@@ -307,10 +277,6 @@ std::optional<std::string> name_fault(std::string_view name) {
                      name.substr(0, 40));
 }
 
-void refuse_references(const Settings& settings, Faults& faults) {
-  if (settings.node() != nullptr) refuse_references(*settings.node(), "", faults);
-}
-
 void read_pipelines(const YamlNode& file, const std::vector<std::string>& faulty, const std::string& zone,
                     Configuration& configuration, Faults& faults) {
   YamlNode defaults;
@@ -318,12 +284,12 @@ void read_pipelines(const YamlNode& file, const std::vector<std::string>& faulty
     defaults = *given;
     check_settings(defaults, default_options(), faults, "defaults");
   }
+  PipelineReader reader(faulty, zone, configuration, faults);
   const auto* pipelines = file.find("pipelines");
   if (pipelines == nullptr || pipelines->members.empty()) {
     configuration.warnings.emplace_back(file.where, "there are no pipelines: nothing will be loaded");
     return;
   }
-  PipelineReader reader(faulty, zone, configuration, faults);
   std::vector<std::string> names;
   for (const auto& member : pipelines->members) {
     names.push_back(member.name);

@@ -6,8 +6,6 @@ namespace sluice {
 
 // A name that the user chose: letters, digits, _ and -, at most 63. What is wrong with it, or nothing.
 std::optional<std::string> name_fault(std::string_view name);
-// What shapes pipelines and tables is known before anything runs: there a reference is a fault.
-void refuse_references(const Settings& settings, Faults& faults);
 // Of sources or of pipelines, for unknown_name.
 template <typename Things>
 std::vector<std::string> names_of(const Things& things) {

@@ -58,14 +58,21 @@ std::string in_cell(std::string_view text) {
   return out;
 }
 
+std::string bounds(const Option& option) {
+  if (option.least.empty() && option.most.empty()) return {};
+  if (option.most.empty()) return fmt::format(", {} at least", option.least);
+  return option.least.empty() ? fmt::format(", {} at most", option.most)
+                              : fmt::format(", {} to {}", option.least, option.most);
+}
+
 void rows(std::span<const Option> options, const std::string& prefix, std::string& out) {
   for (const auto& option : options) {
     const auto name = prefix + std::string(option.name);
     const auto fallback = option.required           ? std::string("required")
                           : option.fallback.empty() ? std::string()
                                                     : fmt::format("`{}`", option.fallback);
-    out +=
-        fmt::format("| `{}` | {} | {} | {} |\n", name, in_cell(kind_of_value(option)), fallback, in_cell(option.help));
+    out += fmt::format("| `{}` | {} | {} | {} |\n", name, in_cell(kind_of_value(option) + bounds(option)), fallback,
+                       in_cell(option.help));
     rows(option.children, name + (option.value == Value::tables ? "[]." : "."), out);
   }
 }

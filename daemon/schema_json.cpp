@@ -45,8 +45,12 @@ Json value(const Option& option) {
       return ref("text");
     case Value::secret:
       return ref("reference");
-    case Value::integer:
-      return Json{{"type", "integer"}};
+    case Value::integer: {
+      Json made{{"type", "integer"}};
+      if (!option.least.empty()) made["minimum"] = Json::parse(option.least);
+      if (!option.most.empty()) made["maximum"] = Json::parse(option.most);
+      return made;
+    }
     case Value::boolean:
       return Json{{"type", "boolean"}};
     case Value::duration:

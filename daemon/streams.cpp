@@ -89,9 +89,6 @@ class StreamReader {
       return fault(settings_.where("sweep"),
                    fmt::format("stream \"{}\" is not read by what changed: `sweep` is not for it", plan_.name));
     plan_.sweep = settings_.duration("sweep");
-    if (*plan_.sweep < std::chrono::minutes(1))
-      fault(settings_.where("sweep"),
-            fmt::format("\"sweep\": found {}, expected at least 1m", format_duration(*plan_.sweep)));
   }
 
   void read_load(const Settings& load) {
@@ -105,7 +102,7 @@ class StreamReader {
             fmt::format("\"mode\": replace swaps the whole table, and stream \"{}\" is read in parts", plan_.name));
     if (load.has("key")) read_key(load);
     if (spec.mode == LoadMode::append) spec.key.clear();
-    if (spec.mode == LoadMode::merge && spec.key.empty())
+    if (spec.mode == LoadMode::merge && spec.key.empty() && !load.has("key"))
       fault(load.where(), fmt::format("stream \"{}\" has no key to merge by: give load.key, or load.mode append{}",
                                       plan_.name, spec.cursor == Cursor::none ? " or replace" : ""));
     plan_.table.mode = spec.mode;
@@ -158,9 +155,10 @@ class StreamReader {
         {"select", Action::select}, {"rename", Action::rename}, {"cast", Action::cast}, {"drop", Action::drop}};
     for (const auto& item : settings_.tables("transform")) {
       const auto given = item.given();
-      if (given.size() != 1) {
-        fault(item.where(), fmt::format("a step of `transform` has one key: select, rename, cast or drop; found {}",
-                                        given.empty() ? "none" : join(given)));
+      if (given.empty()) continue;  // what stood there was refused already
+      if (given.size() > 1) {
+        fault(item.where(),
+              fmt::format("a step of `transform` has one key: select, rename, cast or drop; found {}", join(given)));
         continue;
       }
       for (const auto& [name, action] : actions) {
@@ -246,11 +244,9 @@ class StreamReader {
 
 std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const SourceSettings& source,
                                       const Connector& connector, Faults& faults) {
-  const auto before = faults.size();
   StreamPlan plan;
   plan.name = yaml.name;
-  plan.settings = check_settings(yaml.value, stream_options(*source.kind), faults, yaml.name);
-  refuse_references(plan.settings, faults);
+  plan.settings = check_settings(yaml.value, stream_options(*source.kind), faults, yaml.name, References::refused);
   const auto* from = yaml.value.find("from");
   const auto base = from != nullptr && from->kind == YamlNode::Kind::scalar ? from->text : yaml.name;
   const auto known = names_of(connector.catalogue());
@@ -258,8 +254,10 @@ std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const Source
     auto why = unknown_name("stream", base, known);
     if (from == nullptr) why += "; a stream of another name says which one it is made `from`";
     faults.emplace_back(from != nullptr ? from->where : yaml.where, std::move(why));
+    return {};
   }
-  if (faults.size() != before) return {};
+  if (!complete(plan.settings)) return {};
+  const auto before = faults.size();
   plan.spec = connector.configure(base, plan.settings, faults);
   if (faults.size() != before) return {};
   plan.spec.name = yaml.name;

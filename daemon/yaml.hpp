@@ -40,13 +40,19 @@ struct YamlNode::Member {
 // text that is not UTF-8, more than 1 MiB, nesting beyond 32 levels.
 YamlNode parse_yaml(std::string_view yaml, const std::string& file, Faults& faults);
 
+// Whether a text may be a reference. What shapes pipelines and tables is known before anything runs: there it may not.
+enum class References { allowed, refused };
+
 // Checks the mapping `name` against a table and gives it typed. Every fault is found, not only the first: unknown keys
-// (with the nearest known name), wrong types, missing required keys, secrets in plain text.
+// (with the nearest known name), wrong types, missing required keys, secrets in plain text. Further checks may go on
+// with what is given in spite of faults: a value that was refused counts as not given.
 Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults,
-                        std::string_view name = "sluice.yaml");
+                        std::string_view name = "sluice.yaml", References references = References::allowed);
 // The same with a table that was put together at run time; the settings keep it alive.
 Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults,
-                        std::string_view name = "sluice.yaml");
+                        std::string_view name = "sluice.yaml", References references = References::allowed);
+// Whether all that is required was given, but for secrets, which no check reads.
+bool complete(const Settings& settings);
 
 // Both in one. The result is usable only when `faults` stayed empty.
 Settings parse_settings(std::string_view yaml, const std::string& file, std::span<const Option> table, Faults& faults);

@@ -15,6 +15,18 @@ using Kind = YamlNode::Kind;
 
 constexpr std::size_t shown = 40;
 
+bool complete(const Node& node) {
+  const auto given = [&](const Option& option) {
+    return std::any_of(node.members.begin(), node.members.end(),
+                       [&](const auto& member) { return member.first == option.name; });
+  };
+  const auto lacks = [&](const Option& o) { return o.required && o.value != Value::secret && !given(o); };
+  if (node.value == Value::table && !node.from_fallback && std::any_of(node.options.begin(), node.options.end(), lacks))
+    return false;
+  return std::all_of(node.members.begin(), node.members.end(), [](const auto& m) { return complete(*m.second); }) &&
+         std::all_of(node.items.begin(), node.items.end(), [](const auto& item) { return complete(*item); });
+}
+
 // A value of the file in a message: short, on one line.
 std::string quote(std::string_view text) {
   std::string out = "\"";
@@ -60,15 +72,16 @@ bool plain_name(std::string_view name, std::string_view more) {
 
 class Checker {
  public:
-  explicit Checker(Faults& faults) : faults_(faults) {}
+  explicit Checker(Faults& faults, References references = References::allowed)
+      : faults_(faults), references_(references) {}
 
   std::shared_ptr<Node> table(const YamlNode& yaml, std::span<const Option> options, std::string_view name) {
-    auto node = make(Value::table, yaml.where);
-    node->options = options;
     if (yaml.kind != Kind::map && yaml.kind != Kind::null) {
       wrong(yaml, name, Value::table);
-      return node;
+      return untouched(options, yaml.where);
     }
+    auto node = make(Value::table, yaml.where);
+    node->options = options;
     for (const auto& member : yaml.members) given(member, options, *node);
     for (const auto& option : options) absent(yaml, option, *node);
     return node;
@@ -103,9 +116,11 @@ class Checker {
   }
 
   void absent(const YamlNode& yaml, const Option& option, Node& into) {
-    if (yaml.find(option.name) != nullptr) return;
+    const auto is_it = [&](const auto& member) { return member.first == option.name; };
+    if (std::any_of(into.members.begin(), into.members.end(), is_it)) return;
+    const bool refused = yaml.find(option.name) != nullptr;
     if (option.required) {
-      fault(yaml.where, fmt::format("\"{}\" is missing: {}", option.name, option.help));
+      if (!refused) fault(yaml.where, fmt::format("\"{}\" is missing: {}", option.name, option.help));
     } else if (option.value == Value::table) {
       into.members.emplace_back(std::string(option.name), untouched(option.children, yaml.where));
     } else if (!option.fallback.empty()) {
@@ -114,7 +129,7 @@ class Checker {
   }
 
   // A table that was not written: the fallbacks of its options.
-  static NodePtr untouched(std::span<const Option> options, const Where& where) {
+  static std::shared_ptr<Node> untouched(std::span<const Option> options, const Where& where) {
     auto node = make(Value::table, where);
     node->options = options;
     node->from_fallback = true;
@@ -177,7 +192,7 @@ class Checker {
     const bool unquoted = option.value == Value::boolean || option.value == Value::integer;
     const bool fits = yaml.kind == Kind::scalar && !(unquoted && yaml.quoted);
     if (fits) {
-      const auto why = scalar_fault(option.value, yaml.text, option.choices);
+      const auto why = scalar_fault(option, yaml.text);
       if (!why) {
         auto node = make(option.value, yaml.where);
         node->text = yaml.text;
@@ -216,6 +231,10 @@ class Checker {
   }
 
   std::shared_ptr<Node> reference(const YamlNode& yaml, std::string_view name, std::shared_ptr<Node> node) {
+    if (references_ == References::refused) {
+      fault(yaml.where, fmt::format("\"{}\": expected the text itself, found a reference", name));
+      return nullptr;
+    }
     static const std::pair<std::string_view, TextRef::From> ways[] = {
         {"env", TextRef::From::env}, {"file", TextRef::From::file}, {"credential", TextRef::From::credential}};
     if (yaml.members.size() == 1 && yaml.members.front().value.kind == Kind::scalar) {
@@ -319,19 +338,27 @@ class Checker {
   }
 
   Faults& faults_;
+  References references_;
 };
 
 }  // namespace
 
-Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults, std::string_view name) {
-  return Settings(Checker(faults).table(yaml, table, name));
+Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults, std::string_view name,
+                        References references) {
+  return Settings(Checker(faults, references).table(yaml, table, name));
 }
 
-Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults, std::string_view name) {
+Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults, std::string_view name,
+                        References references) {
   const auto owned = std::make_shared<const std::vector<Option>>(std::move(table));
-  auto node = Checker(faults).table(yaml, *owned, name);
+  auto node = Checker(faults, references).table(yaml, *owned, name);
   node->owned_options = owned;
   return Settings(std::move(node));
+}
+
+bool complete(const Settings& settings) {
+  const auto* node = settings.node();
+  return node != nullptr && complete(*node);
 }
 
 Settings parse_settings(std::string_view yaml, const std::string& file, std::span<const Option> table, Faults& faults) {

@@ -12,15 +12,25 @@ inline constexpr Option rate_limit_options[] = {
     {.name = "burst",
      .value = Value::integer,
      .help = "Requests that may be made at once after a pause.",
-     .fallback = "20"},
-    {.name = "target", .value = Value::percent, .help = "Share of the API's own quota to use.", .fallback = "75%"},
+     .fallback = "20",
+     .least = "1"},
+    {.name = "target",
+     .value = Value::percent,
+     .help = "Share of the API's own quota to use.",
+     .fallback = "75%",
+     .least = "1%"},
     {.name = "reserve",
      .value = Value::percent,
      .help = "Share of rate and quota that backfills leave to scheduled runs.",
      .fallback = "30%"},
 };
 inline constexpr Option retry_options[] = {
-    {.name = "attempts", .value = Value::integer, .help = "Tries of one request in all.", .fallback = "6"},
+    {.name = "attempts",
+     .value = Value::integer,
+     .help = "Tries of one request in all.",
+     .fallback = "6",
+     .least = "1",
+     .most = "1000"},
     {.name = "backoff",
      .value = Value::range,
      .help = "Shortest and longest pause between two tries.",
@@ -40,8 +50,7 @@ inline constexpr Option retry_option{.name = "retry",
                                      .help = "How often a request that failed for a passing cause is tried again.",
                                      .children = retry_options};
 
-// What `source`, whose table holds both options, says about the API. Throws Error(give_up) where a number makes no
-// sense.
+// What `source`, whose table holds both options, says about the API.
 ApiOptions read_api_options(const Settings& source, const std::string& name);
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #include "sinks/postgres.hpp"
 
 #include "core/error.hpp"
+#include "db/postgres.hpp"
 
 namespace sluice {
 namespace {
@@ -17,7 +18,7 @@ constexpr Option options[] = {
     {"ca_file", Value::text,
      "Certificates (PEM) of the authorities that the server's certificate is verified against; default: the system's."},
     {"schema", Value::text, "Where the tables go; created where it is missing.", "public"},
-    {"max_connections", Value::integer, "Connections that this sink may open, at least 2.", "4"},
+    {"max_connections", Value::integer, "Connections that this sink may open.", "4", false, {}, {}, "2", "1000"},
     {"grant", Value::text_list, "Roles that may SELECT from the tables that sluice creates."},
 };
 
@@ -27,18 +28,26 @@ std::unique_ptr<Sink> make(const Settings& settings, const SinkContext& context)
   if (settings.has("password")) chosen.password = settings.secret("password");
   if (settings.has("ca_file")) chosen.ca_file = settings.text("ca_file");
   chosen.schema = settings.text("schema");
-  const auto connections = settings.integer("max_connections");
-  if (connections < 2 || connections > 1000)
-    throw Error(Remedy::give_up, to_string(settings.where("max_connections")) + ": max_connections must be 2 or more");
-  chosen.max_connections = static_cast<int>(connections);
+  chosen.max_connections = static_cast<int>(settings.integer("max_connections"));
   chosen.grant = settings.texts("grant");
   return make_postgres_sink(std::move(chosen), context);
+}
+
+std::optional<std::string> url_fault(const std::string& url) {
+  pg::Target target;
+  target.url = Secret(url);
+  try {
+    pg::connection_parameters(target);
+  } catch (const Error&) {
+    return "expected postgresql://user@host:5432/database, with %-escapes for special characters";
+  }
+  return {};
 }
 
 }  // namespace
 
 SinkKind postgres_sink() {
-  return SinkKind{"postgres", options, make};
+  return SinkKind{"postgres", options, url_fault, make};
 }
 
 }  // namespace sluice

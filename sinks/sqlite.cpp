@@ -204,6 +204,15 @@ class SqliteSink final : public Sink {
   std::shared_ptr<Session> main_;
 };
 
+std::optional<std::string> url_fault(const std::string& url) {
+  try {
+    sqlite::path_of_url(url);
+  } catch (const Error&) {
+    return "expected sqlite:///absolute/path.db or sqlite://./relative.db";
+  }
+  return {};
+}
+
 std::unique_ptr<Sink> make_sqlite(const Settings& settings, const SinkContext& context) {
   return std::make_unique<SqliteSink>(sqlite::path_of_url(settings.text("url")), context);
 }
@@ -211,7 +220,7 @@ std::unique_ptr<Sink> make_sqlite(const Settings& settings, const SinkContext& c
 }  // namespace
 
 SinkKind sqlite_sink() {
-  return SinkKind{.type = "sqlite", .options = options, .make = make_sqlite};
+  return SinkKind{.type = "sqlite", .options = options, .url_fault = url_fault, .make = make_sqlite};
 }
 
 }  // namespace sluice

@@ -76,12 +76,38 @@ TEST_CASE("scalars are checked by what they mean") {
   };
   for (const auto& c : cases) {
     CAPTURE(c.text);
-    CHECK(scalar_fault(c.kind, c.text, {}).has_value() != c.good);
+    CHECK(scalar_fault(Option{"", c.kind, ""}, c.text).has_value() != c.good);
   }
   const std::string_view words[] = {"skip", "queue", "replace"};
-  CHECK_FALSE(scalar_fault(Value::choice, "queue", words));
-  CHECK(scalar_fault(Value::choice, "queu", words) == "expected one of: skip, queue, replace; did you mean \"queue\"?");
-  CHECK(scalar_fault(Value::duration, "5", {}) == "expected a duration with its unit, like 30s, 5m, 2h or 28d");
+  const Option overlap{.name = "overlap", .value = Value::choice, .help = "", .choices = words};
+  CHECK_FALSE(scalar_fault(overlap, "queue"));
+  CHECK(scalar_fault(overlap, "queu") == "expected one of: skip, queue, replace; did you mean \"queue\"?");
+  CHECK(scalar_fault(Option{"", Value::duration, ""}, "5") ==
+        "expected a duration with its unit, like 30s, 5m, 2h or 28d");
+}
+
+TEST_CASE("a value beyond its option's bounds is told the bounds") {
+  const Option runs{.name = "", .value = Value::integer, .help = "", .least = "1", .most = "100"};
+  CHECK_FALSE(scalar_fault(runs, "1"));
+  CHECK_FALSE(scalar_fault(runs, "100"));
+  CHECK(scalar_fault(runs, "0") == "expected 1 to 100");
+  CHECK(scalar_fault(runs, "101") == "expected 1 to 100");
+  const Option every{.name = "", .value = Value::duration, .help = "", .least = "1s"};
+  CHECK_FALSE(scalar_fault(every, "1000ms"));
+  CHECK(scalar_fault(every, "999ms") == "expected at least 1s");
+  const Option memory{.name = "", .value = Value::size, .help = "", .most = "1GiB"};
+  CHECK(scalar_fault(memory, "1025MiB") == "expected at most 1GiB");
+  const Option target{.name = "", .value = Value::percent, .help = "", .least = "1%"};
+  CHECK(scalar_fault(target, "0.5%") == "expected at least 1%");
+}
+
+TEST_CASE("a mistyped time zone is told the nearest, and a city its whole name") {
+  const Option zone{"", Value::zone, ""};
+  const std::string expected = "expected the IANA name of a time zone, like Europe/London";
+  CHECK(scalar_fault(zone, "Europe/Lundon") == expected + "; did you mean \"Europe/London\"?");
+  CHECK(scalar_fault(zone, "Asia/Calcuta") == expected + "; did you mean \"Asia/Calcutta\"?");
+  CHECK(scalar_fault(zone, "kolkata") == expected + "; did you mean \"Asia/Kolkata\"?");
+  CHECK(scalar_fault(zone, "the office") == expected);
 }
 
 TEST_CASE("scalars are read exactly") {

@@ -209,8 +209,8 @@ TEST_CASE("each mistake in the file has its message") {
        "2:14: \"url\": the state in PostgreSQL is not built yet: expected sqlite:///PATH"},
       {"version: 1\nstate: {url: /var/lib/state.db}\n",
        "2:14: \"url\": found \"/var/lib/state.db\", expected sqlite:///PATH"},
-      {"version: 1\nlimits: {concurrent_runs: 0}\n", "2:27: \"concurrent_runs\": found 0, expected 1 to 1000"},
-      {"version: 1\nlimits: {memory: 64KiB}\n", "2:18: \"memory\": found 64KiB, expected at least 1MiB"},
+      {"version: 1\nlimits: {concurrent_runs: 0}\n", "2:27: \"concurrent_runs\": found \"0\", expected 1 to 1000"},
+      {"version: 1\nlimits: {memory: 64KiB}\n", "2:18: \"memory\": found \"64KiB\", expected at least 1MiB"},
       {"version: 1\nsources: {fb: {access_token: {env: T}}}\n", "2:15: \"type\" is missing: expected one of fake_ads"},
       {"version: 1\nsources: {fb: {type: fakeads}}\n",
        "2:22: unknown type of source \"fakeads\"; did you mean \"fake_ads\"?"},
@@ -254,17 +254,18 @@ TEST_CASE("each mistake in the file has its message") {
       {stream("level: advert"), "8:33: \"level\": found \"advert\", expected one of: campaign, ad"},
 
       {pipeline("    streams: {accounts: }\n    schedule: {cron: 61 * * * *}\n"),
-       "9:22: \"cron\": found \"61 * * * *\": "},
+       "9:22: cron \"61 * * * *\": the minute field is \"61\": "},
       {pipeline("    streams: {accounts: }\n    schedule: {every: 5m, cron: \"@daily\"}\n"),
        "9:23: \"every\" stands beside \"cron\": a schedule has one of cron, every, after"},
       {pipeline("    streams: {accounts: }\n    schedule: {every: 10ms}\n"),
-       "9:23: \"every\": found 10ms, expected at least 1s"},
+       "9:23: \"every\": found \"10ms\", expected at least 1s"},
       {pipeline("    streams: {accounts: }\n    schedule: {after: [q]}\n"),
        "9:23: unknown pipeline \"q\"; did you mean \"p\"?"},
       {pipeline("    streams: {accounts: }\n    schedule: {after: p}\n"),
        "9:23: pipelines wait for each other and would never fire: p after p"},
-      {pipeline("    streams: {accounts: }\n    retry: {runs: 0}\n"), "9:19: \"runs\": found 0, expected 1 to 100"},
-      {pipeline("    streams: {accounts: }\n    timeout: 0s\n"), "9:14: \"timeout\": found 0s, expected at least 1s"},
+      {pipeline("    streams: {accounts: }\n    retry: {runs: 0}\n"), "9:19: \"runs\": found \"0\", expected 1 to 100"},
+      {pipeline("    streams: {accounts: }\n    timeout: 0s\n"),
+       "9:14: \"timeout\": found \"0s\", expected at least 1s"},
       {pipeline("    streams: {accounts: }\n    schedule: {overlap: replce}\n"),
        "9:25: \"overlap\": found \"replce\", expected one of: skip, queue, replace; did you mean \"replace\"?"},
 
@@ -332,11 +333,63 @@ pipelines:
   b: {source: fb, sink: wh, streams: {accounts: }, freshness: 3}
   c: {source: fc, streams: all}
 )");
-  CHECK(faults.size() == 6);
-  for (const auto* place : {"s.yaml:2:11", "s.yaml:4:7", "s.yaml:6:31", "s.yaml:9:22", "s.yaml:12:63"}) {
+  CHECK(faults.size() == 7);
+  for (const auto* place :
+       {"s.yaml:2:11", "s.yaml:4:7", "s.yaml:6:31", "s.yaml:9:22", "s.yaml:12:39", "s.yaml:12:63", "s.yaml:13:15"}) {
     CAPTURE(place);
     CHECK(std::count_if(faults.begin(), faults.end(), [&](const auto& f) { return f.starts_with(place); }) == 1);
   }
+}
+
+TEST_CASE("a mistake hides no other, in its pipeline, stream, source or sink") {
+  const auto faults = faults_of(R"(version: 1
+retension: 90d
+limits: {memory: 1KiB, concurrent: 3}
+sources:
+  fb: {type: fake_ads, acces_token: {env: T}}
+sinks:
+  wh: {type: fake_db, url: nonsense, max_connections: 1, scema: x}
+pipelines:
+  p:
+    source: fb
+    sink: wh
+    timezone: UTC
+    schedule: {cron: 61 * * * *}
+    retry: {runs: 0}
+    streams:
+      insights: {levl: ad, window: {lookback: 36h}}
+      campaigns: {table: {env: X}, load: {key: [idd]}}
+)");
+  const Lines places{"2:1: unknown key \"retension\"",
+                     "3:18: \"memory\"",
+                     "3:24: unknown key \"concurrent\"",
+                     "5:7: \"access_token\" is missing",
+                     "5:24: unknown key \"acces_token\"",
+                     "7:28: \"url\": expected sense",
+                     "7:55: \"max_connections\"",
+                     "7:58: unknown key \"scema\"",
+                     "12:5: unknown key \"timezone\"",
+                     "13:22: cron \"61 * * * *\": the minute field",
+                     "14:19: \"runs\"",
+                     "16:18: unknown key \"levl\"",
+                     "16:47: \"lookback\"",
+                     "17:26: \"table\": expected the text itself",
+                     "17:48: unknown column \"idd\""};
+  for (const auto& fault : faults) UNSCOPED_INFO(fault);
+  REQUIRE(faults.size() == places.size());
+  for (std::size_t i = 0; i < places.size(); ++i) CHECK(faults[i].starts_with("s.yaml:" + places[i]));
+}
+
+TEST_CASE("what a source refuses by itself is told once, whether pipelines use it or not") {
+  const auto source = [](const std::string& pipelines) {
+    return "version: 1\nsources:\n  fb: {type: fake_ads, access_token: {env: T}, base_url: refused}\n"
+           "sinks: {wh: {type: fake_db, url: x}}\n" +
+           pipelines;
+  };
+  const Lines expected{"s.yaml:3:7: the source refuses its base_url"};
+  CHECK(faults_of(source("")) == expected);
+  CHECK(faults_of(source("pipelines:\n  a: {source: fb, sink: wh, streams: {insights: }}\n"
+                         "  b: {source: fb, sink: wh, streams: {accounts: }}\n")) == expected);
 }
 
 TEST_CASE("defaults are merged deeply, and what a pipeline says wins") {
@@ -418,17 +471,21 @@ pipelines:
 
 TEST_CASE("references are resolved when they are used, and check says which cannot be") {
   ::setenv("SLUICE_TEST_TOKEN", "canary-token-of-the-test", 1);
+  ::setenv("SLUICE_TEST_URL", "nonsense", 1);
   ::unsetenv("SLUICE_TEST_MISSING");
   const auto made = read(R"(version: 1
 server:
   tokens: [{name: ops, role: operator, token: {env: SLUICE_TEST_TOKEN}}]
 sources: {fb: {type: fake_ads, access_token: {env: SLUICE_TEST_MISSING}}}
-sinks: {wh: {type: fake_db, url: {file: /nowhere/url}, password: {env: SLUICE_TEST_TOKEN}}}
+sinks:
+  wh: {type: fake_db, url: {file: /nowhere/url}, password: {env: SLUICE_TEST_TOKEN}}
+  odd: {type: fake_db, url: {env: SLUICE_TEST_URL}}
 pipelines: {p: {source: fb, sink: wh, streams: all, exclude: log}}
 )");
   CHECK(lines(check_references(made)) ==
         Lines{"s.yaml:4:46: env SLUICE_TEST_MISSING: the environment variable is not set",
-              "s.yaml:5:34: file /nowhere/url: cannot be opened: No such file or directory"});
+              "s.yaml:6:28: file /nowhere/url: cannot be opened: No such file or directory",
+              "s.yaml:7:29: \"url\" (env SLUICE_TEST_URL): expected sense"});
   const auto options = server_options(made);
   REQUIRE(options.tokens.size() == 1);
   CHECK(options.tokens[0].role == Role::operate);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.hpp"
 #include "daemon/options.hpp"
 
 // A connector and a sink that are known to the configuration and do nothing: for testing what the file may say.
@@ -69,12 +70,18 @@ inline Kinds fake_kinds() {
                                       {"breakdowns", Value::text_list, "Finer rows."}};
   static constexpr Option sink[] = {{"url", Value::text, "Where the database is.", {}, true},
                                     {"password", Value::secret, "Its password."},
-                                    {"max_connections", Value::integer, "At most.", "4"}};
+                                    {"max_connections", Value::integer, "At most.", "4", false, {}, {}, "2"}};
   static const ConnectorKind connectors[] = {
-      {"fake_ads", source, stream, [](const Settings&, const ConnectorContext&) -> std::unique_ptr<Connector> {
+      {"fake_ads", source, stream, [](const Settings& settings, const ConnectorContext&) -> std::unique_ptr<Connector> {
+         if (settings.has("base_url") && settings.text("base_url") == "refused")
+           throw Error(Remedy::give_up, "the source refuses its base_url");
          return std::make_unique<FakeConnector>();
        }}};
-  static const SinkKind sinks[] = {{"fake_db", sink, nullptr}};
+  static constexpr auto url_fault = [](const std::string& url) -> std::optional<std::string> {
+    if (url != "nonsense") return {};
+    return "expected sense";
+  };
+  static const SinkKind sinks[] = {{"fake_db", sink, url_fault, nullptr}};
   return {connectors, sinks};
 }
 

@@ -56,7 +56,7 @@ void check_unique(std::span<const Option> options) {
     CHECK((option.value == Value::choice) == !option.choices.empty());
     if (!option.fallback.empty()) {
       CHECK_FALSE(option.required);
-      CHECK_FALSE(scalar_fault(option.value, option.fallback, option.choices));
+      CHECK_FALSE(scalar_fault(option, option.fallback));
     }
     check_unique(option.children);
   }
@@ -92,10 +92,10 @@ TEST_CASE("the schema's patterns agree with the parser") {
   const auto pattern = [&](const Json& property) { return std::regex(property.at("pattern").get<std::string>()); };
   const auto duration = pattern(server.at("drain_timeout"));
   for (const auto* value : {"30s", "1h30m", "250ms", "28d", "5", "", "5 m", "x"})
-    CHECK(std::regex_match(value, duration) == !scalar_fault(Value::duration, value, {}));
+    CHECK(std::regex_match(value, duration) == !scalar_fault(Option{"", Value::duration, ""}, value));
   const auto size = pattern(schema.at("properties").at("limits").at("properties").at("memory"));
   for (const auto* value : {"32MiB", "512B", "32MB", "32", "1.5GiB"})
-    CHECK(std::regex_match(value, size) == !scalar_fault(Value::size, value, {}));
+    CHECK(std::regex_match(value, size) == !scalar_fault(Option{"", Value::size, ""}, value));
   const auto& rates = schema.at("properties")
                           .at("sources")
                           .at("additionalProperties")
@@ -105,9 +105,9 @@ TEST_CASE("the schema's patterns agree with the parser") {
                           .at("rate_limit")
                           .at("properties");
   for (const auto* value : {"10/s", "2.5/m", "10", "10/w"})
-    CHECK(std::regex_match(value, pattern(rates.at("rate"))) == !scalar_fault(Value::rate, value, {}));
+    CHECK(std::regex_match(value, pattern(rates.at("rate"))) == !scalar_fault(Option{"", Value::rate, ""}, value));
   for (const auto* value : {"75%", "0.5%", "0.75", "x%"})
-    CHECK(std::regex_match(value, pattern(rates.at("target"))) == !scalar_fault(Value::percent, value, {}));
+    CHECK(std::regex_match(value, pattern(rates.at("target"))) == !scalar_fault(Option{"", Value::percent, ""}, value));
 }
 
 TEST_CASE("the tables of options are sound, and no connector takes a name that every stream has") {

@@ -149,7 +149,8 @@ TEST_CASE("each fault says where, what was found, what was expected, and the nea
       {"rename: a", "1:9: \"rename\": expected a mapping of names to texts like {a: b}, found a text"},
       {"accounts: [[a]]", "1:12: \"accounts\": expected a text, found a list"},
       {"zone: Europe/Lundon",
-       "1:7: \"zone\": found \"Europe/Lundon\", expected the IANA name of a time zone, like Europe/London"},
+       "1:7: \"zone\": found \"Europe/Lundon\", expected the IANA name of a time zone, like Europe/London; "
+       "did you mean \"Europe/London\"?"},
       {"tokens: [{name: a, token: {env: T}, role: opertor}]",
        "1:43: \"role\": found \"opertor\", expected one of: viewer, operator; did you mean \"operator\"?"},
       {"tokens:\n  - {role: viewer, token: {env: T}}", "2:5: \"name\" is missing: Who it is."},
