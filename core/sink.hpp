@@ -109,6 +109,11 @@ class Sink {
   virtual task<Progress> progress(const LaneId& lane) = 0;
   // Every lane of the pipeline that the sink knows of, with its progress.
   virtual task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& pipeline) = 0;
+  // The windows of a stream's partition that were ever published, whatever the lane, as far as the ledger remembers.
+  virtual task<std::vector<DayWindow>> loaded_days(const std::string& pipeline, const std::string& stream,
+                                                   const std::string& partition) = 0;
+  // The columns of a table as it stands; none: there is no such table.
+  virtual task<std::vector<std::string>> columns_of(const std::string& table) = 0;
   // `read_started` orders reads of the same window: the later one wins.
   virtual task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice,
                                            const std::string& run, Instant read_started) = 0;

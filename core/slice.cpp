@@ -2,6 +2,14 @@
 
 namespace sluice {
 
+std::optional<DayWindow> parse_day_window(std::string_view text) {
+  const auto dots = text.find("..");
+  const auto from = parse_day(text.substr(0, dots));
+  const auto last = dots == std::string_view::npos ? from : parse_day(text.substr(dots + 2));
+  if (!from || !last) return {};
+  return DayWindow{*from, *last + 1};
+}
+
 std::string Slice::window() const {
   if (const auto* d = day_window()) {
     if (d->from + 1 == d->to) return format_day(d->from);

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "core/time.hpp"
@@ -44,6 +45,8 @@ struct DayWindow {
   Day from, to;
   bool operator==(const DayWindow&) const = default;
 };
+// What `Slice::window` says of days, read again; nothing where it is of another kind.
+std::optional<DayWindow> parse_day_window(std::string_view text);
 // Everything changed after `after` (exclusive; nothing: from the beginning) up to `upto`, as far as it was safe to
 // read.
 struct ValueRange {

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/app_serve.hpp"
+#include "daemon/backfill.hpp"
 #include "daemon/status_json.hpp"
 #include "daemon/version.hpp"
 
@@ -12,30 +13,7 @@ namespace {
 
 constexpr int most_backfills = 16;
 
-std::string backfill_name(const BackfillRequest& request) {
-  if (!request.name.empty()) return request.name;
-  return fmt::format("backfill-{}-{}", format_day(request.from), format_day(request.to));
-}
-
 }  // namespace
-
-std::vector<std::string> backfill_streams(const Pipeline& pipeline, const std::string& asked) {
-  std::vector<std::string> streams;
-  bool found = false;
-  for (const auto& stream : pipeline.streams) {
-    if (asked.empty() ? !stream.enabled : stream.name != asked) continue;
-    found = true;
-    if (stream.spec.cursor == Cursor::date) streams.push_back(stream.name);
-  }
-  if (!asked.empty() && !found) throw Refusal(422, fmt::format("pipeline {} has no stream {}", pipeline.name, asked));
-  if (!asked.empty() && streams.empty())
-    throw Refusal(
-        422, fmt::format(
-                 "stream {0} has no date windows; `sluice run {1} --stream {0} --full-refresh` reads it from the start",
-                 asked, pipeline.name));
-  if (streams.empty()) throw Refusal(422, fmt::format("pipeline {} has no stream with date windows", pipeline.name));
-  return streams;
-}
 
 task<Health> Daemon::health() {
   Health health;
@@ -178,7 +156,7 @@ task<std::string> Daemon::backfill(std::string name, BackfillRequest request) {
   if (draining_) throw Refusal(409, "the daemon is stopping");
   if (backfill_runs_.size() >= most_backfills)
     throw Refusal(409, fmt::format("{} backfills go on already", most_backfills));
-  const auto lane = backfill_name(request);
+  const auto lane = backfill_lane(request.name, request.from, request.to);
   RunOptions options;
   options.backfill.emplace(lane, request.from, request.to);
   options.parallel = request.parallel;

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/backfill.hpp"
 #include "daemon/commands.hpp"
 #include "daemon/control.hpp"
 #include "daemon/phrases.hpp"
@@ -41,9 +42,22 @@ Json next_fires(const Pipeline& pipeline, Instant now) {
 struct StreamSlices {
   std::size_t partitions = 0, slices = 0;
   std::string first, last;
+  std::optional<DayWindow> unloaded;  // days that runs will not bring by themselves
 };
 
-task<StreamSlices> slices_of(App& app, const Pipeline& pipeline, const StreamPlan& stream) {
+// What the next run leaves out of a partition that was loaded before.
+task<std::optional<DayWindow>> unloaded(Sink& sink, const LaneId& lane, const StreamPlan& stream, const Target& target,
+                                        Day next_run, bool new_columns) {
+  Unloaded what;
+  what.next_run = next_run;
+  what.new_columns = new_columns;
+  what.start = stream.start;
+  if (what.start && target.earliest) what.start = std::max(*what.start, *target.earliest);
+  if (what.start || new_columns) what.loaded = co_await sink.loaded_days(lane.pipeline, lane.stream, lane.partition);
+  co_return needs_backfill(what);
+}
+
+task<StreamSlices> slices_of(App& app, const Pipeline& pipeline, const StreamPlan& stream, bool new_columns) {
   auto& connector = app.engine.connector(pipeline.source);
   auto& sink = app.engine.sink(pipeline.sink);
   StreamSlices found;
@@ -62,13 +76,52 @@ task<StreamSlices> slices_of(App& app, const Pipeline& pipeline, const StreamPla
     if (slices.empty()) continue;
     if (found.first.empty() || slices.front().slice.window() < found.first) found.first = slices.front().slice.window();
     found.last = std::max(found.last, slices.back().slice.window());
+    const auto* first = slices.front().slice.day_window();
+    if (!first || !progress.done_to) continue;
+    const auto left_out = co_await unloaded(sink, lane, stream, target, first->from, new_columns);
+    if (!left_out) continue;
+    auto& all = found.unloaded;
+    all = all ? DayWindow{std::min(all->from, left_out->from), std::max(all->to, left_out->to)} : *left_out;
   }
   co_return found;
 }
 
+// Columns that the table, which is there, is about to get.
+task<std::vector<std::string>> new_columns(Sink& sink, const Table& table) {
+  const auto known = co_await sink.columns_of(table.name);
+  std::vector<std::string> fresh;
+  for (const auto& column : table.columns)
+    if (!known.empty() && std::find(known.begin(), known.end(), column.name) == known.end())
+      fresh.push_back(column.name);
+  co_return fresh;
+}
+
+// What a person has to start, and why; nothing: runs bring everything.
+task<Json> advice(App& app, const Pipeline& pipeline, const StreamPlan& stream, const StreamSlices& slices,
+                  const std::vector<std::string>& fresh) {
+  const auto columns = fmt::format("new columns ({}) are filled from the next run on", fmt::join(fresh, ", "));
+  if (stream.spec.cursor == Cursor::value && !fresh.empty())
+    co_return Json{{"why", columns + ", in rows that change"},
+                   {"command", fmt::format("sluice run {} --stream {} --full-refresh", pipeline.name, stream.name)}};
+  if (!slices.unloaded) co_return nullptr;
+  const auto& days = *slices.unloaded;
+  std::vector<std::string> taken;
+  const auto lanes = co_await app.engine.sink(pipeline.sink).lanes(pipeline.name);
+  for (const auto& [lane, progress] : lanes)
+    if (lane.stream == stream.name && !fresh.empty()) taken.push_back(lane.lane);
+  const auto why = fresh.empty()
+                       ? fmt::format(
+                             "window.start is {}, and of the days since then some were never loaded: no run does "
+                             "it by itself",
+                             format_day(*stream.start))
+                       : columns + ", and no run fills the days before";
+  co_return Json{{"why", why}, {"command", backfill_command(pipeline.name, stream.name, days, taken)}};
+}
+
 task<Json> plan_stream(App& app, const Pipeline& pipeline, const StreamPlan& stream) {
   Json json{{"name", stream.name}, {"table", stream.table.name}};
-  const auto slices = co_await slices_of(app, pipeline, stream);
+  const auto fresh = co_await new_columns(app.engine.sink(pipeline.sink), stream.table);
+  const auto slices = co_await slices_of(app, pipeline, stream, !fresh.empty());
   json["partitions"] = slices.partitions;
   json["slices"] = slices.slices;
   json["first"] = slices.first;
@@ -78,6 +131,7 @@ task<Json> plan_stream(App& app, const Pipeline& pipeline, const StreamPlan& str
   json["estimated_requests"] = requests ? Json(*requests) : Json(nullptr);
   const auto ddl = co_await app.engine.sink(pipeline.sink).plan(stream.table);
   json["ddl"] = ddl;
+  json["by_hand"] = co_await advice(app, pipeline, stream, slices, fresh);
   co_return json;
 }
 
@@ -106,7 +160,7 @@ void print_pipeline(const Json& pipeline) {
     print_out(fmt::format("  fires {}  ({}){}\n", fire["utc"].get<std::string>(), fire["local"].get<std::string>(),
                           fire.contains("note") ? "  " + fire["note"].get<std::string>() : ""));
   TablePrinter table({"STREAM", "TABLE", "PARTITIONS", "SLICES", "FROM", "TO", "REQUESTS"});
-  std::string ddl;
+  std::string ddl, by_hand;
   for (const auto& stream : pipeline["streams"]) {
     if (stream.contains("error")) {
       ddl += fmt::format("{}: {}\n", stream["name"].get<std::string>(), stream["error"].get<std::string>());
@@ -117,9 +171,13 @@ void print_pipeline(const Json& pipeline) {
          std::to_string(stream["slices"].get<std::int64_t>()), stream["first"], stream["last"],
          stream["estimated_requests"].is_null() ? "" : grouped(stream["estimated_requests"].get<std::int64_t>())});
     for (const auto& statement : stream["ddl"]) ddl += statement.get<std::string>() + ";\n";
+    if (const auto& hint = stream["by_hand"]; !hint.is_null())
+      by_hand += fmt::format("{}: {}:\n  {}\n", stream["name"].get<std::string>(), hint["why"].get<std::string>(),
+                             hint["command"].get<std::string>());
   }
   print_out(table.print(terminal));
   if (!ddl.empty()) print_out("\n" + ddl);
+  if (!by_hand.empty()) print_out("\n" + by_hand);
   print_out("\n");
 }
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/app_serve.hpp"
+#include "daemon/backfill.hpp"
 #include "daemon/commands.hpp"
 #include "daemon/phrases.hpp"
 #include "daemon/progress_bar.hpp"
@@ -70,8 +71,7 @@ task<int> run_all(App& app, const Arguments& arguments) {
 }
 
 std::string lane_name(const Arguments& arguments) {
-  if (!arguments.name.empty()) return arguments.name;
-  return fmt::format("backfill-{}-{}", format_day(*arguments.from), format_day(*arguments.to));
+  return backfill_lane(arguments.name, *arguments.from, *arguments.to);
 }
 
 task<int> backfill_dry_run(App& app, const Pipeline& pipeline, const Arguments& arguments) {

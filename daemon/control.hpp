@@ -36,11 +36,6 @@ struct BackfillRequest {
   int parallel = 1;
 };
 
-struct Pipeline;
-// The streams that a backfill loads: the one asked for, else all that are enabled and have windows. Throws
-// Refusal(422).
-std::vector<std::string> backfill_streams(const Pipeline& pipeline, const std::string& asked);
-
 // What operators may ask of the daemon. The HTTP API and the command line print the same JSON.
 class Control {
  public:

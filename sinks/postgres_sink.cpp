@@ -106,6 +106,30 @@ class PostgresSink final : public Sink {
     co_return found;
   }
 
+  task<std::vector<DayWindow>> loaded_days(const std::string& pipeline, const std::string& stream,
+                                           const std::string& partition) override {
+    auto session = co_await core_->pool.acquire();
+    pg::Statement statement(
+        fmt::format("SELECT DISTINCT \"window\" FROM {} WHERE \"pipeline\" = $1 AND \"stream\" = $2 AND "
+                    "\"partition\" = $3",
+                    bookkeeping("_sluice_loads")));
+    statement.params = {pipeline, stream, partition};
+    const auto result = co_await query(*session, std::move(statement));
+    std::vector<DayWindow> windows;
+    for (int i = 0; result && i < result->rows(); ++i)
+      if (const auto window = parse_day_window(result->text(i, 0))) windows.push_back(*window);
+    co_return windows;
+  }
+
+  task<std::vector<std::string>> columns_of(const std::string& table) override {
+    auto session = co_await core_->pool.acquire();
+    const auto found = existing(co_await read_table(*session, schema(), table));
+    std::vector<std::string> columns;
+    if (found)
+      for (const auto& column : found->columns) columns.push_back(column.name);
+    co_return columns;
+  }
+
   task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
                                    Instant read_started) override {
     if (!core_->tables.contains(table.name)) {

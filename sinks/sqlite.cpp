@@ -133,6 +133,30 @@ class SqliteSink final : public Sink {
     co_return co_await look("_sluice_progress", std::move(read));
   }
 
+  task<std::vector<DayWindow>> loaded_days(const std::string& pipeline, const std::string& stream,
+                                           const std::string& partition) override {
+    auto read = [pipeline, stream, partition](Database& database) {
+      std::vector<DayWindow> windows;
+      auto rows = database.prepare(
+          R"(SELECT DISTINCT "window" FROM _sluice_loads WHERE "pipeline" = ? AND "stream" = ? AND "partition" = ?)");
+      rows.bind_all(pipeline, stream, partition);
+      while (rows.step())
+        if (const auto window = parse_day_window(rows.text(0))) windows.push_back(*window);
+      return windows;
+    };
+    co_return co_await look("_sluice_loads", std::move(read));
+  }
+
+  task<std::vector<std::string>> columns_of(const std::string& table) override {
+    auto read = [table](Database& database) {
+      std::vector<std::string> columns;
+      const auto found = sqlite::read_table(database, table);
+      for (const auto& column : found.value().columns) columns.push_back(column.name);
+      return columns;
+    };
+    co_return co_await look(table, std::move(read));
+  }
+
   task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
                                    Instant read_started) override {
     check_scope(table, slice);

@@ -81,6 +81,10 @@ class CrashingSink final : public Sink {
   task<std::map<std::string, std::string>> prepare(const Table& table) override { return inner_.prepare(table); }
   task<Progress> progress(const LaneId& lane) override { return inner_.progress(lane); }
   task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& p) override { return inner_.lanes(p); }
+  task<std::vector<DayWindow>> loaded_days(const std::string& p, const std::string& s, const std::string& a) override {
+    return inner_.loaded_days(p, s, a);
+  }
+  task<std::vector<std::string>> columns_of(const std::string& table) override { return inner_.columns_of(table); }
   task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
                                    Instant read_started) override {
     auto load = co_await inner_.open(table, lane, slice, run, read_started);

@@ -13,6 +13,7 @@ struct Setup {
   unsigned short port = unused_port();
   std::string config = folder / "sluice.yaml";
   std::string warehouse = folder / "warehouse.db";
+  std::string insights = "level: ad, window: {lookback: 2d}";  // the stream's options
   std::map<std::string, std::string> environment{{"TOKEN", canary_token}};
 
   void write(const std::string& api, const std::string& schedule = "", const std::string& more = "") const {
@@ -26,7 +27,7 @@ struct Setup {
         << "sinks:\n  warehouse: {type: sqlite, url: \"sqlite://" << warehouse << "\"}\n"
         << "pipelines:\n  facebook:\n    source: meta\n    sink: warehouse\n"
         << (schedule.empty() ? "" : "    schedule: " + schedule + "\n")
-        << "    streams:\n      campaigns: {}\n      insights: {level: ad, window: {lookback: 2d}}\n"
+        << "    streams:\n      campaigns: {}\n      insights: {" << insights << "}\n"
         << more;
   }
   Program start(std::vector<std::string> arguments) const {

@@ -59,6 +59,29 @@ TEST_CASE_METHOD(Conformance,
   CHECK(subject->run(sink->lanes("other")).empty());
 }
 
+TEST_CASE_METHOD(Conformance, "any sink: the days that were loaded are known, of every lane, and the table's columns") {
+  const auto table = insights();
+  const auto days = [&](const std::string& partition) {
+    auto windows = subject->run(sink->loaded_days("ads", "stream", partition));
+    std::sort(windows.begin(), windows.end(), [](const auto& a, const auto& b) { return a.from < b.from; });
+    return windows;
+  };
+  CHECK(days("a").empty());
+  CHECK(subject->run(sink->columns_of("insights")).empty());
+  prepare(table);
+  CHECK(days("a").empty());
+  load(table, march("a", 5), {row(5, "1")}, {.done_to = "2026-03-06"});
+  load(table, march("a", 5), {row(5, "1")});
+  load(table, march("a", 1, 3), {row(1, "1")}, {.lane = "spring"});
+  load(table, march("b", 2), {{"b", day(2), "1", 1, "1", "x"}});
+  CHECK(days("a") == std::vector<DayWindow>{{day(1), day(4)}, {day(5), day(6)}});
+  CHECK(days("b").size() == 1);
+  CHECK(subject->run(sink->loaded_days("ads", "other", "a")).empty());
+  const auto columns = subject->run(sink->columns_of("insights"));
+  for (const auto& column : table.columns) CHECK(std::count(columns.begin(), columns.end(), column.name) == 1);
+  CHECK(subject->run(sink->columns_of("no_such_table")).empty());
+}
+
 TEST_CASE_METHOD(Conformance, "any sink: who was overtaken by another process writes nothing and gives up") {
   const auto table = insights();
   prepare(table);

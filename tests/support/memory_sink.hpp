@@ -17,6 +17,10 @@ class MemorySink final : public Sink {
   task<std::map<std::string, std::string>> prepare(const Table& table) override;
   task<Progress> progress(const LaneId& lane) override;
   task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& pipeline) override;
+  task<std::vector<DayWindow>> loaded_days(const std::string&, const std::string&, const std::string&) override {
+    co_return std::vector<DayWindow>();
+  }
+  task<std::vector<std::string>> columns_of(const std::string& table) override { co_return columns[table]; }
   task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
                                    Instant read_started) override;
   task<std::int64_t> count_quarantined(const std::string& pipeline, const std::string& stream) override;
