@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -58,6 +59,7 @@ struct RunEnded {
   Counts counts;
   std::int64_t slices_published = 0, slices_failed = 0;
   bool passing = false;  // failed for a cause that may pass: worth another try by the pipeline's own retry
+  std::map<std::string, Instant> watermarks;  // of the streams whose watermark the run moved
 };
 struct SliceStarted {
   std::string run, pipeline, stream, slice;

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,9 +21,10 @@ struct RunRecord {
   std::string message;
   Counts counts;
   std::int64_t slices_published = 0, slices_failed = 0;
-  int attempt = 1;       // of the pipeline's own `retry`
-  bool passing = false;  // ended for a cause that may pass: a new process takes it up again
-  Duration delay{};      // from the planned instant, jitter included, to the start; not kept
+  int attempt = 1;                            // of the pipeline's own `retry`
+  bool passing = false;                       // ended for a cause that may pass: a new process takes it up again
+  Duration delay{};                           // from the planned instant, jitter included, to the start; not kept
+  std::map<std::string, Instant> watermarks;  // of the streams whose watermark it moved; kept with the pipeline
 };
 
 // What is remembered of a pipeline between its runs.
@@ -32,6 +34,7 @@ struct PipelineState {
   std::optional<Instant> last_succeeded;  // start of the newest succeeded run that was not a backfill
   std::int64_t consecutive_failures = 0;
   bool paused = false;
+  std::map<std::string, Instant> watermarks;  // of its streams, as they were last told
 };
 
 // What sluice itself remembers: runs and schedules. How far data has been loaded is not here but in the sinks.
@@ -43,7 +46,7 @@ class StateStore {
   // The fire of `planned` is settled (a run was started, or it was missed): it never fires again.
   virtual task<void> set_last_planned(const std::string& pipeline, Instant planned) = 0;
   virtual task<void> run_started(const RunRecord& run) = 0;
-  // Also moves the pipeline's last_succeeded and consecutive_failures (not for backfills).
+  // Also moves the pipeline's last_succeeded and consecutive_failures (not for backfills) and its watermarks.
   virtual task<void> run_ended(const RunRecord& run) = 0;
   // Newest first; of all pipelines when `pipeline` is empty.
   virtual task<std::vector<RunRecord>> runs(const std::string& pipeline, std::size_t limit) = 0;

@@ -149,6 +149,7 @@ RunRecord ended_record(RunRecord record, const RunEnded& ended, Instant now) {
   record.counts = ended.counts;
   record.slices_published = ended.slices_published;
   record.slices_failed = ended.slices_failed;
+  record.watermarks = ended.watermarks;
   return record;
 }
 

@@ -220,6 +220,7 @@ task<std::string> Daemon::reload() {
     throw Refusal(503, "the old configuration stays in force: " + problem);
   }
   app_.metrics.configure(inventory_of(*fresh));
+  co_await remember();
   show_schedule();
   auto said = fmt::format("configuration reloaded: {} pipelines", fresh->pipelines.size());
   if (!fresh->server.settings.same_as(before->server.settings))

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration turn_every = 1s;
 constexpr Duration lock_again_every = 10s;
-constexpr Duration history_kept = 90 * 24h;
+constexpr Duration run_history_kept = 90 * 24h;  // as the option `state` says
 
 }  // namespace
 
@@ -33,17 +33,22 @@ task<void> Daemon::start() {
   auto options = server_options(*app_.configuration);
   for (const auto& token : options.tokens) app_.log.hide(token.token);
   co_await app_.state.probe();
+  co_await remember();
   auto pipelines = locked_pipelines();
-  for (const auto& pipeline : pipelines) {
-    const auto remembered = co_await app_.state.pipeline(pipeline.name);
-    app_.metrics.restore(pipeline.name, remembered);
-  }
   co_await scheduler_.replace_pipelines(std::move(pipelines));
   routes_ = std::make_unique<ApiRoutes>(*this, app_.hub, app_.metrics, app_.log, app_.clock,
                                         app_.configuration->server.protect_metrics);
   server_ = std::make_unique<HttpServer>(app_.executor, app_.clock, std::move(options), *routes_);
   server_->listen();
   show_schedule();
+}
+
+task<void> Daemon::remember() {
+  const auto configuration = app_.configuration;
+  for (const auto& pipeline : configuration->pipelines) {
+    const auto state = co_await app_.state.pipeline(pipeline.name);
+    app_.metrics.restore(pipeline.name, state);
+  }
 }
 
 unsigned short Daemon::port() const {
@@ -120,6 +125,7 @@ task<void> Daemon::take_freed_pipelines() {
     const auto before = held_elsewhere_;
     auto pipelines = locked_pipelines();
     if (held_elsewhere_ == before) continue;
+    co_await remember();
     co_await scheduler_.replace_pipelines(std::move(pipelines));
     for (const auto& name : before)
       if (!held_elsewhere_.contains(name))
@@ -145,7 +151,7 @@ task<void> Daemon::tend() {
     }
     if (last_turn_ - pruned >= 24h) {
       pruned = last_turn_;
-      co_await app_.state.prune(app_.clock.now() - history_kept);
+      co_await app_.state.prune(app_.clock.now() - run_history_kept);
     }
   }
 }

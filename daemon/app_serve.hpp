@@ -46,6 +46,8 @@ class Daemon final : public Control {
   // The pipelines whose lock we hold, or get now. What others hold is tried again later.
   std::vector<ScheduledPipeline> locked_pipelines();
   task<void> take_freed_pipelines();
+  // Gives the metrics what the state knows of pipelines that they have heard nothing of.
+  task<void> remember();
   task<void> tend();
   task<void> reload_on_signal();
   task<void> drain_when_told(TaskGroup& group);

@@ -111,6 +111,7 @@ struct Metrics::Impl {
   std::set<std::string> pipelines, sources, sinks;
   std::set<std::pair<std::string, std::string>> streams;
   std::map<std::string, Instant> started;  // of the runs that are going on
+  std::set<std::string> ran;               // pipelines that told an outcome since they are known
 
   template <typename T>
   Series<T> series(const std::string& name, const std::string& help, Values labels, Buckets buckets = {}) {
@@ -237,6 +238,7 @@ void Metrics::Impl::add(const Inventory& inventory) {
 }
 
 void Metrics::Impl::forget() {
+  std::erase_if(ran, [&](const std::string& name) { return !pipelines.contains(name); });
   const auto forget_all = [](const auto& gone, auto&... series) { (series.forget_if(gone), ...); };
   forget_all([&](const Values& v) { return !pipelines.contains(v[0]); }, runs, run_duration, running, paused, failures,
              last_success, next_fire, missed);
@@ -292,6 +294,7 @@ void Metrics::Impl::on(const RunEnded& e) {
   run_duration.at({e.pipeline}).Observe(seconds(e.took));
   if (began) running.at({e.pipeline}).Decrement();
   if (e.trigger == "backfill") return;
+  ran.insert(e.pipeline);
   if (e.outcome == Outcome::succeeded) {
     failures.at({e.pipeline}).Set(0);
     if (began) last_success.at({e.pipeline}).Set(seconds(began.mapped()));
@@ -371,6 +374,12 @@ void Metrics::on(const Event& event) {
 void Metrics::restore(const std::string& pipeline, const PipelineState& state) {
   if (!impl_->pipelines.contains(pipeline)) return;
   set_paused(pipeline, state.paused);
+  for (const auto& [stream, watermark] : state.watermarks) {
+    if (!impl_->stream_known(pipeline, stream)) continue;
+    auto& told = impl_->watermark.at({pipeline, stream});
+    told.Set(std::max(told.Value(), seconds(watermark)));
+  }
+  if (impl_->ran.contains(pipeline)) return;
   impl_->failures.at({pipeline}).Set(static_cast<double>(state.consecutive_failures));
   if (state.last_succeeded) impl_->last_success.at({pipeline}).Set(seconds(*state.last_succeeded));
 }

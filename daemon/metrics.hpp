@@ -30,7 +30,7 @@ class Metrics {
   void configure(const Inventory& inventory);
   void on(const Event& event);
 
-  // What the state remembers from before this process.
+  // What the state remembers; what was told by events since stays.
   void restore(const std::string& pipeline, const PipelineState& state);
   void set_paused(const std::string& pipeline, bool paused);
   void set_next_fire(const std::string& pipeline, std::optional<Instant> when);

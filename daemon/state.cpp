@@ -18,10 +18,8 @@ namespace {
 using sqlite::Database;
 using sqlite::Statement;
 
-constexpr int schema_version = 1;
-
-// Instants are microseconds since 1970 UTC.
-constexpr auto schema = R"(
+// Each brings the schema from the version of its place to the next. Instants are microseconds since 1970 UTC.
+constexpr const char* schema_steps[] = {R"(
 CREATE TABLE pipelines(
   name TEXT PRIMARY KEY, last_planned INTEGER, last_started INTEGER, last_succeeded INTEGER,
   consecutive_failures INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
@@ -34,7 +32,12 @@ CREATE TABLE runs(
 CREATE INDEX runs_of_pipeline ON runs(pipeline, started);
 CREATE INDEX runs_by_start ON runs(started);
 CREATE INDEX open_runs ON runs(pipeline) WHERE ended IS NULL;
-)";
+)",
+                                        R"(
+CREATE TABLE watermarks(
+  pipeline TEXT, stream TEXT, watermark INTEGER NOT NULL, PRIMARY KEY(pipeline, stream)) WITHOUT ROWID;
+)"};
+constexpr int schema_version = std::size(schema_steps);
 
 constexpr std::string_view run_columns =
     "id, pipeline, trigger, planned, started, ended, outcome, message, read, inserted, updated, unchanged, duplicate, "
@@ -116,6 +119,9 @@ void settle_pipeline(Database& database, const RunRecord& run) {
         ticks(run.started), run.pipeline);
   if (run.outcome == Outcome::failed || run.outcome == Outcome::partial)
     database.run("UPDATE pipelines SET consecutive_failures = consecutive_failures + 1 WHERE name = ?", run.pipeline);
+  for (const auto& [stream, watermark] : run.watermarks)
+    database.run("INSERT OR REPLACE INTO watermarks(pipeline, stream, watermark) VALUES (?, ?, ?)", run.pipeline,
+                 stream, ticks(watermark));
 }
 
 // Run history names accounts and errors: for sluice's user only.
@@ -135,13 +141,16 @@ void make_file(const std::string& path) {
   if (file >= 0) close(file);
 }
 
-void make_schema(Database& database) {
+std::int64_t version_of(Database& database) {
+  return database.number("PRAGMA user_version").value_or(0);
+}
+
+void bring_up_to_date(Database& database) {
   sqlite::Transaction transaction(database);
   // Another process may have been first.
-  if (database.number("PRAGMA user_version") == 0) {
-    database.exec(schema);
-    database.exec(fmt::format("PRAGMA user_version = {}", schema_version));
-  }
+  for (auto version = version_of(database); version >= 0 && version < schema_version; ++version)
+    database.exec(schema_steps[version]);
+  if (version_of(database) < schema_version) database.exec(fmt::format("PRAGMA user_version = {}", schema_version));
   transaction.commit();
 }
 
@@ -152,12 +161,14 @@ std::unique_ptr<Database> open_state(const std::string& path, sqlite::Access acc
     throw Error(Remedy::give_up,
                 fmt::format("there is no state at {}: nothing has run yet, or state.url is another", path));
   auto database = std::make_unique<Database>(path, access);
-  auto version = database->number("PRAGMA user_version").value_or(0);
-  if (version == 0 && access == sqlite::Access::read_write) {
-    make_schema(*database);
-    version = database->number("PRAGMA user_version").value_or(0);
-  }
+  if (version_of(*database) < schema_version && access == sqlite::Access::read_write) bring_up_to_date(*database);
+  const auto version = version_of(*database);
   if (version == schema_version) return database;
+  if (version < schema_version)
+    throw Error(Remedy::give_up,
+                fmt::format("the state {} is of an older sluice: the next `sluice serve` or `sluice run` brings it up "
+                            "to date",
+                            path));
   throw Error(Remedy::give_up,
               fmt::format("the state {} has version {} and this sluice knows version {}: run the sluice that "
                           "wrote it, or set state.url to a new file",
@@ -244,6 +255,9 @@ task<PipelineState> SqliteStateStore::pipeline(const std::string& name) {
     auto row = database().prepare(
         "SELECT last_planned, last_started, last_succeeded, consecutive_failures, paused FROM pipelines WHERE name = "
         "?");
+    auto watermarks = database().prepare("SELECT stream, watermark FROM watermarks WHERE pipeline = ?");
+    watermarks.bind_all(name);
+    while (watermarks.step()) state.watermarks.emplace(watermarks.text(0), instant(watermarks.integer(1)));
     if (!row.bind_all(name).step()) return state;
     state.last_planned = instant(row.maybe_integer(0));
     state.last_started = instant(row.maybe_integer(1));

@@ -19,17 +19,16 @@ class Run {
     const RunStarted begin{record_.id,      record_.pipeline, record_.trigger,
                            record_.planned, record_.started,  record_.delay};
     context_.events.emit(begin);
-    std::exception_ptr cancelled;
+    bool cancelled = false;
     try {
       co_await watched_streams();
     } catch (const boost::system::system_error& e) {
       if (e.code() != asio::error::operation_aborted) throw;
-      cancelled = std::current_exception();
+      cancelled = true;
     }
-    auto ended = outcome(cancelled != nullptr);
+    auto ended = outcome(cancelled);
     ended.took = context_.clock.uptime() - started;
     context_.events.emit(ended);
-    if (cancelled) std::rethrow_exception(cancelled);
     co_return ended;
   }
 
@@ -174,7 +173,9 @@ class Run {
       if (known == context_.remembered.watermarks.end()) return;
       least = least ? std::min(*least, known->second) : known->second;
     }
-    if (least) context_.events.emit(WatermarkMoved{pipeline_.name, plan.name, *least});
+    if (!least) return;
+    watermarks_[plan.name] = *least;
+    context_.events.emit(WatermarkMoved{pipeline_.name, plan.name, *least});
   }
 
   RunEnded outcome(bool cancelled) const {
@@ -182,6 +183,7 @@ class Run {
     ended.run = record_.id;
     ended.pipeline = record_.pipeline;
     ended.trigger = record_.trigger;
+    ended.watermarks = watermarks_;
     auto failures = failures_;
     for (const auto& lane : lanes_) {
       ended.counts += lane.counts;
@@ -208,6 +210,7 @@ class Run {
   RunContext& context_;
   Duration last_sign_{};
   std::int64_t planned_ = 0;
+  std::map<std::string, Instant> watermarks_;
   std::list<LaneResult> lanes_;        // filled while the lanes run: a cancelled run has done what it has done
   std::vector<LaneFailure> failures_;  // of whole streams, partitions, and of the run
 };

@@ -69,8 +69,7 @@ struct RunOptions {
 
 // One run of a pipeline from its first request to its outcome. `run.id`, `pipeline`, `trigger`, `planned`, `started`
 // are given; the outcome, the counts and the message are filled in and returned as the event that was emitted. A failed
-// slice stops neither other partitions nor other streams. Throws only when it is cancelled from outside (after emitting
-// the outcome `cancelled`).
+// slice stops neither other partitions nor other streams. Cancelled from outside it returns too, with what it had done.
 task<RunEnded> run_pipeline(const Pipeline& pipeline, const RunRecord& run, const RunOptions& options,
                             RunContext& context);
 

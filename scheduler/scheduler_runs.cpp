@@ -52,6 +52,7 @@ task<void> Scheduler::Impl::execute(EntryPtr entry, RunRequest request) {
   record.slices_published = ended.slices_published;
   record.slices_failed = ended.slices_failed;
   record.passing = ended.passing;
+  record.watermarks = ended.watermarks;
   if (ended.outcome == Outcome::cancelled && !entry->running->cancelled) {
     record.message = "cut short: the daemon was stopped";
     record.passing = true;

@@ -176,3 +176,30 @@ TEST_CASE("what the state remembers is there before the first run") {
       text, Contains(R"(paused{pipeline="facebook"} 1)") && Contains(R"(consecutive_failures{pipeline="facebook"} 3)"));
   CHECK_THAT(text, Contains(R"(last_success_timestamp_seconds{pipeline="facebook"} 1772452800)"));
 }
+
+TEST_CASE("watermarks from before the start are shown, of streams that are configured, and never moved back by them") {
+  Metrics metrics(inventory());
+  PipelineState state;
+  state.watermarks = {{"insights", noon}, {"dropped_from_the_file", noon}};
+  metrics.restore("facebook", state);
+  metrics.restore("no_longer_configured", state);
+  const std::string series = R"(stream_watermark_timestamp_seconds{pipeline="facebook",stream="insights"} )";
+  CHECK_THAT(metrics.text(), Contains(series + "1772452800") && !Contains("dropped_from_the_file") &&
+                                 !Contains("no_longer_configured"));
+  metrics.on(WatermarkMoved{"facebook", "insights", noon + 60s});
+  CHECK_THAT(metrics.text(), Contains(series + "1772452860"));
+  metrics.restore("facebook", state);
+  CHECK_THAT(metrics.text(), Contains(series + "1772452860"));
+}
+
+TEST_CASE("the state's failures do not replace what was told by a run since") {
+  Metrics metrics(inventory());
+  PipelineState state;
+  state.consecutive_failures = 3;
+  RunEnded ended;
+  ended.pipeline = "facebook";
+  ended.trigger = "schedule";
+  metrics.on(ended);
+  metrics.restore("facebook", state);
+  CHECK_THAT(metrics.text(), Contains(R"(consecutive_failures{pipeline="facebook"} 0)"));
+}

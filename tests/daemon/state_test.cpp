@@ -77,6 +77,34 @@ TEST_CASE_METHOD(Fixture, "what is known of a pipeline survives the process") {
   CHECK_FALSE(state().paused);
 }
 
+TEST_CASE_METHOD(Fixture, "watermarks survive the process, each as it was last told") {
+  auto run = run_at("a", noon);
+  run.watermarks = {{"insights", noon}, {"campaigns", noon + 1s}};
+  start_and_end(run, Outcome::succeeded);
+  run = run_at("b", noon + 1h);
+  run.watermarks = {{"insights", noon + 1h}};
+  start_and_end(run, Outcome::partial);
+  start_and_end(run_at("c", noon + 2h), Outcome::failed);
+  store = reopened();
+  CHECK(state().watermarks == std::map<std::string, Instant>{{"insights", noon + 1h}, {"campaigns", noon + 1s}});
+  CHECK(world.run(store->pipeline("google")).watermarks.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "the state of an older sluice is brought up to date, and what it knew is kept") {
+  start_and_end(run_at("a", noon), Outcome::succeeded);
+  store.reset();
+  {
+    sqlite::Database old(path);
+    old.exec("DROP TABLE watermarks; PRAGMA user_version = 1");
+  }
+  auto reader = reopened(sqlite::Access::read_only);
+  CHECK_THROWS_WITH(world.run(reader->pipeline("facebook")), Catch::Contains("is of an older sluice"));
+  store = reopened();
+  CHECK(state().last_succeeded == noon);
+  CHECK(state().watermarks.empty());
+  CHECK(world.run(store->runs("", 10)).size() == 1);
+}
+
 TEST_CASE_METHOD(Fixture, "a settled fire stays settled, whatever is told later") {
   world.run(store->set_last_planned("facebook", noon));
   world.run(store->set_last_planned("facebook", noon - 1h));

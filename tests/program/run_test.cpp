@@ -1,6 +1,9 @@
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <nlohmann/json.hpp>
+#include <thread>
 
+#include "core/error.hpp"
 #include "core/time.hpp"
 #include "tests/program/setup.hpp"
 
@@ -125,6 +128,63 @@ TEST_CASE("a backfill loads its days once; the same command finds nothing left t
   CHECK(again.wait() == 0);
   CHECK_THAT(again.err(), Contains("0 slices"));
   CHECK(query(setup.warehouse, "SELECT count(*) FROM _sluice_progress WHERE lane = 'live'") == "0");
+}
+
+TEST_CASE("plan names the days that no run brings, and the command that does") {
+  SandboxProgram api(today_frozen());
+  Setup setup;
+  const auto planned = [&](const std::string& insights) {
+    setup.insights = insights;
+    setup.write(api.url());
+    auto plan = setup.start({"plan", "facebook"});
+    CHECK(plan.wait() == 0);
+    return plan.out();
+  };
+  const auto today = day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+  const auto from = format_day(today - 31), to = format_day(today - 29);
+  const std::string fields = "level: ad, fields: [impressions, spend";
+  CHECK_THAT(planned(fields + "], window: {lookback: 2d}"), !Contains("sluice backfill"));
+  REQUIRE(setup.start({"run", "facebook"}).wait() == 0);
+  CHECK_THAT(planned(fields + "], window: {lookback: 2d}"), !Contains("sluice backfill"));
+
+  const auto earlier = "], window: {lookback: 2d, start: " + from + "}";
+  const auto command = fmt::format("sluice backfill facebook --from {} --to {} --stream insights\n", from, to);
+  CHECK_THAT(planned(fields + earlier), Contains(command) && Contains("window.start is " + from));
+  REQUIRE(setup.start({"backfill", "facebook", "--from", from, "--to", to, "--stream", "insights"}).wait() == 0);
+  CHECK_THAT(planned(fields + earlier), !Contains("sluice backfill"));
+
+  CHECK_THAT(planned(fields + ", clicks" + earlier),
+             Contains("insights: new columns (clicks)") &&
+                 Contains(fmt::format("sluice backfill facebook --from {} --to {} --stream insights\n", from,
+                                      format_day(today - 3))));
+  sqlite::Database(setup.warehouse).exec("ALTER TABLE meta_campaigns DROP COLUMN objective");
+  CHECK_THAT(planned(fields + earlier), Contains("campaigns: new columns (objective)") &&
+                                            Contains("sluice run facebook --stream campaigns --full-refresh\n"));
+}
+
+TEST_CASE("a backfill that is interrupted is recorded with what it had done") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  const auto today = day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+  auto backfill =
+      setup.start({"backfill", "facebook", "--from", format_day(today - 400), "--to", format_day(today - 1)});
+  const auto some_are_loaded = [&] {
+    try {
+      return query(setup.warehouse, "SELECT count(*) > 1 FROM _sluice_loads") == "1";
+    } catch (const Error&) {
+      return false;  // there is no such table yet
+    }
+  };
+  for (int i = 0; i < 600 && !some_are_loaded(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  backfill.signal(SIGINT);
+  CHECK(backfill.wait() == 130);
+  auto runs = setup.start({"runs", "-o", "json"});
+  REQUIRE(runs.wait() == 0);
+  const auto run = nlohmann::json::parse(runs.out()).at(0);
+  CHECK(run["outcome"] == "cancelled");
+  CHECK(run["slices_published"] > 0);
+  CHECK(run["counts"]["inserted"] > 0);
 }
 
 TEST_CASE("sluice demo --exit shows the whole thing and ends with 0") {

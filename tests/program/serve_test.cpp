@@ -45,6 +45,29 @@ TEST_CASE("serve fires on schedule, tells its metrics and health, and SIGTERM dr
   CHECK(query(setup.folder / "state.db", "SELECT count(*) FROM runs WHERE ended IS NULL") == "0");
 }
 
+TEST_CASE("after a restart the watermark is there at once, though the source is gone") {
+  Setup setup;
+  const std::string name = R"(sluice_stream_watermark_timestamp_seconds{pipeline="facebook",stream="insights"})";
+  const auto watermark = [&](const std::string& metrics) {
+    const auto at = metrics.find(name);
+    return at == std::string::npos ? std::string() : metrics.substr(at, metrics.find('\n', at) - at);
+  };
+  {
+    SandboxProgram api(with_token());
+    setup.write(api.url());
+    REQUIRE(setup.start({"run", "facebook"}).wait() == 0);
+  }
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  const auto before = watermark(fetch(setup.port, "/metrics"));
+  CHECK_FALSE(before.empty());
+  CHECK(setup.start({"trigger", "facebook"}).wait() == 0);
+  fetch_until(setup.port, "/metrics", R"(outcome="failed",pipeline="facebook",trigger="manual"} 1)", 90);
+  CHECK(watermark(fetch(setup.port, "/metrics")) == before);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+}
+
 TEST_CASE("a pipeline that a daemon holds is not run by another: exit 75 and who has it") {
   SandboxProgram api(with_token());
   Setup setup;

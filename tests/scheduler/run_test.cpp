@@ -236,11 +236,17 @@ TEST_CASE("a cancelled run ends as cancelled, leaves nothing behind, and the nex
   RunRecord record;
   record.id = "run";
   record.pipeline = "p";
-  CHECK_FALSE(f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"), [](Fixture& x, RunRecord& r) -> task<void> {
-    co_await run_pipeline(x.pipeline, r, x.options, x.context);
-  }(f, record)));
+  RunEnded ended;
+  CHECK_FALSE(f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"),
+                                [](Fixture& x, RunRecord& r, RunEnded& told) -> task<void> {
+                                  told = co_await run_pipeline(x.pipeline, r, x.options, x.context);
+                                }(f, record, ended)));
   REQUIRE(f.events.of<RunEnded>().size() == 1);
   CHECK(f.events.of<RunEnded>()[0].outcome == Outcome::cancelled);
+  CHECK(ended.outcome == Outcome::cancelled);
+  CHECK(ended.slices_published > 0);
+  CHECK(ended.counts.read == f.events.of<RunEnded>()[0].counts.read);
+  CHECK(ended.counts.read > 0);
   CHECK(f.sink.open_loads == 0);
   CHECK(f.source.slots.available() == 4);
   CHECK(f.shared_sink.permits.available() == 2);

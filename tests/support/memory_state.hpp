@@ -107,6 +107,7 @@ class MemoryState final : public StateStore {
     records[run.id] = run;
     if (ended_before || run.trigger == "backfill") return;
     auto& state = pipelines[run.pipeline];
+    for (const auto& [stream, watermark] : run.watermarks) state.watermarks[stream] = watermark;
     if (run.outcome == Outcome::succeeded) {
       state.consecutive_failures = 0;
       raise(state.last_succeeded, run.started);
