@@ -9,7 +9,7 @@
 #include <span>
 
 #include "connectors/facebook_ads_usage.hpp"
-#include "core/json_text.hpp"
+#include "core/clean_text.hpp"
 
 namespace sluice {
 namespace {
@@ -242,8 +242,7 @@ std::string beginning(const std::string& body) {
 // A byte that is not UTF-8 does not make an answer useless.
 json parse_tolerant(const std::string& body) {
   auto answer = json::parse(body, nullptr, false);
-  std::int64_t repaired = 0;
-  if (answer.is_discarded()) answer = json::parse(repair_utf8(body, repaired), nullptr, false);
+  if (answer.is_discarded()) answer = json::parse(clean_text(body), nullptr, false);
   return answer;
 }
 

@@ -12,7 +12,7 @@ Cell copy_cell(Batch& to, const Batch& from, const Cell& cell) {
 
 void copy_extras(Batch& to, const Batch& from) {
   to.unknown_fields.insert(from.unknown_fields.begin(), from.unknown_fields.end());
-  to.repaired_texts += from.repaired_texts;
+  to.repaired += from.repaired;
   to.filtered += from.filtered;
 }
 

@@ -60,10 +60,10 @@ class Batch {
   void compact();
 
   std::vector<Reject> rejects;
-  // Fields that the stream does not declare, with the type that their values suggest: name → type.
+  // Fields that the stream does not declare, with the type that their values suggest: path → type.
   std::map<std::string, DataType> unknown_fields;
-  // How often text was repaired (bad UTF-8, U+0000 → U+FFFD).
-  std::int64_t repaired_texts = 0;
+  // Characters that became U+FFFD (core/clean_text.hpp).
+  std::int64_t repaired = 0;
   // Rows that a filter left out.
   std::int64_t filtered = 0;
 

@@ -113,16 +113,4 @@ bool parse_cell_text(std::string_view text, DataType type, CellText& out) {
   return false;
 }
 
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) < 0x20)
-      out += fmt::format("\\u{:04x}", static_cast<int>(c));
-    else
-      out += c;
-  }
-  out += '"';
-}
-
 }  // namespace sluice

@@ -18,7 +18,4 @@ struct CellText {
 // after the point than its scale is rounded, half away from zero).
 bool parse_cell_text(std::string_view text, DataType type, CellText& out);
 
-// Appends `text` as a JSON string.
-void append_json_string(std::string& out, std::string_view text);
-
 }  // namespace sluice

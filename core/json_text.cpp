@@ -1,31 +1,32 @@
 #include "core/json_text.hpp"
 
+#include <fmt/format.h>
+#include <simdjson.h>
+
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <charconv>
 #include <cstring>
+
+#include "core/clean_text.hpp"
 
 namespace sluice {
 namespace {
 
-constexpr std::string_view replacement = "\xEF\xBF\xBD";
+constexpr int deepest = 1000;                // PostgreSQL's own limit is its stack
+constexpr std::int64_t most_digits = 16000;  // PostgreSQL: numeric has up to 16383 digits after the point
 
-// How many bytes from `text`'s front are one character (>0), or how many to replace as one (<0).
-int utf8_step(std::string_view text) {
-  const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto lead = at(0);
-  if (lead < 0x80) return 1;
-  const int size = lead >= 0xC2 && lead <= 0xDF ? 2 : (lead & 0xF0) == 0xE0 ? 3 : lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
-  if (size == 0) return -1;
-  // The second byte's range keeps out overlong forms, surrogates and what lies beyond U+10FFFF.
-  const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  for (int i = 1; i < size; ++i) {
-    const auto place = static_cast<std::size_t>(i);
-    if (place >= text.size()) return -i;
-    const auto c = at(place);
-    if (c < (i == 1 ? low : 0x80) || c > (i == 1 ? high : 0xBF)) return -i;
-  }
-  return size;
+constexpr std::uint64_t repeated(unsigned char byte) {
+  return 0x0101010101010101ULL * byte;
+}
+// The lowest bit set is the first zero byte's.
+constexpr std::uint64_t zero_bytes(std::uint64_t v) {
+  return (v - repeated(1)) & ~v & repeated(0x80);
+}
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
 }
 
 // The code unit of \uXXXX at the front, or -1.
@@ -103,19 +104,176 @@ std::size_t write_utf8(int c, char* out) {
   return 4;
 }
 
+class JsonChecker {
+ public:
+  explicit JsonChecker(std::string_view json) : at_(json.data()), end_(json.data() + json.size()) {}
+
+  bool run() {
+    do {
+      if (!value()) return false;
+    } while (more());
+    skip_space();
+    return !broken_ && at_ == end_;
+  }
+  bool dirty() const { return dirty_; }
+
+ private:
+  // A scalar, an empty container, or the beginnings of containers up to the first scalar inside.
+  bool value() {
+    for (;;) {
+      skip_space();
+      if (at_ == end_) return false;
+      switch (*at_) {
+        case '"':
+          return string();
+        case 't':
+          return literal("true");
+        case 'f':
+          return literal("false");
+        case 'n':
+          return literal("null");
+        case '{':
+        case '[': {
+          if (depth_ == deepest) return false;
+          const bool object = *at_++ == '{';
+          skip_space();
+          if (at_ != end_ && *at_ == (object ? '}' : ']')) return ++at_, true;
+          is_object_[static_cast<std::size_t>(depth_++)] = object;
+          if (object && !key()) return false;
+          break;
+        }
+        default:
+          return number();
+      }
+    }
+  }
+
+  // After a value: closes what closes; true when another value must follow.
+  bool more() {
+    while (depth_ > 0) {
+      skip_space();
+      if (at_ == end_) return fail();
+      const bool object = is_object_[static_cast<std::size_t>(depth_ - 1)];
+      const char c = *at_++;
+      if (c == ',') {
+        if (!object) return true;
+        skip_space();
+        return key() || fail();
+      }
+      if (c != (object ? '}' : ']')) return fail();
+      --depth_;
+    }
+    return false;
+  }
+
+  bool fail() {
+    broken_ = true;
+    return false;
+  }
+
+  bool key() {
+    if (at_ == end_ || *at_ != '"' || !string()) return false;
+    skip_space();
+    return at_ != end_ && *at_++ == ':';
+  }
+
+  bool string() {
+    ++at_;
+    for (;;) {
+      while (end_ - at_ >= 8) {
+        std::uint64_t block;
+        std::memcpy(&block, at_, 8);
+        const auto control = (block - repeated(0x20)) & ~block & repeated(0x80);
+        const auto special = control | zero_bytes(block ^ repeated('"')) | zero_bytes(block ^ repeated('\\'));
+        if (special != 0) {
+          at_ += std::countr_zero(special) / 8;
+          break;
+        }
+        at_ += 8;
+      }
+      if (at_ == end_) return false;
+      const char c = *at_++;
+      if (c == '"') return true;
+      if (static_cast<unsigned char>(c) < 0x20) return false;
+      if (c == '\\' && !escape()) return false;
+    }
+  }
+
+  bool escape() {
+    const auto found = read_escape({at_ - 1, static_cast<std::size_t>(end_ - at_) + 1});
+    if (found.size == 0) return false;
+    if (found.character < 0) dirty_ = true;
+    at_ += found.size - 1;
+    return true;
+  }
+
+  bool number() {
+    const auto size = json_number_size({at_, static_cast<std::size_t>(end_ - at_)});
+    at_ += size;
+    return size > 0;
+  }
+
+  bool literal(std::string_view word) {
+    if (static_cast<std::size_t>(end_ - at_) < word.size() || std::memcmp(at_, word.data(), word.size()) != 0)
+      return false;
+    at_ += word.size();
+    return true;
+  }
+
+  void skip_space() {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\t' || *at_ == '\r')) ++at_;
+  }
+
+  const char* at_;
+  const char* end_;
+  int depth_ = 0;
+  bool dirty_ = false;
+  bool broken_ = false;
+  std::array<bool, deepest> is_object_;
+};
+
 }  // namespace
 
-std::string repair_utf8(std::string_view text, std::int64_t& repaired) {
-  std::string out;
-  out.reserve(text.size() + 64);
-  while (!text.empty()) {
-    const auto step = utf8_step(text);
-    const auto size = static_cast<std::size_t>(step > 0 ? step : -step);
-    if (step < 0) ++repaired;
-    out.append(step > 0 ? text.substr(0, size) : replacement);
-    text.remove_prefix(size);
+JsonState check_json(std::string_view json) {
+  JsonChecker checker(json);
+  if (!checker.run()) return JsonState::broken;
+  return checker.dirty() || !simdjson::validate_utf8(json.data(), json.size()) ? JsonState::dirty : JsonState::clean;
+}
+
+std::string clean_json(std::string_view json, std::int64_t& repaired) {
+  auto out = clean_text(json, repaired);
+  for (auto at = out.find('\\'); at != std::string::npos; at = out.find('\\', at)) {
+    const auto escape = read_escape(std::string_view(out).substr(at));
+    if (escape.character < 0) {
+      ++repaired;
+      out.replace(at, 6, "\\ufffd");
+    }
+    at += std::max<std::size_t>(escape.size, 1);
   }
   return out;
+}
+
+std::size_t json_number_size(std::string_view text) {
+  std::size_t at = 0;
+  const auto skip = [&](char a, char b) { return at < text.size() && (text[at] == a || text[at] == b) && ++at; };
+  const auto digits = [&] {
+    const auto from = at;
+    while (at < text.size() && is_digit(text[at])) ++at;
+    return at > from;
+  };
+  skip('-', '-');
+  if (!skip('0', '0') && !digits()) return 0;
+  if (skip('.', '.') && !digits()) return 0;
+  auto size = static_cast<std::int64_t>(at);
+  if (skip('e', 'E')) {
+    skip('+', '-');
+    const auto from = at;
+    if (!digits()) return 0;
+    std::int64_t exponent = 0;
+    for (auto i = from; i < at && exponent <= most_digits; ++i) exponent = exponent * 10 + (text[i] - '0');
+    size += exponent;
+  }
+  return size <= most_digits ? at : 0;
 }
 
 std::optional<std::size_t> unescape_json(std::string_view inner, char* out, std::int64_t& repaired) {
@@ -128,55 +286,23 @@ std::optional<std::size_t> unescape_json(std::string_view inner, char* out, std:
     if (inner.empty()) break;
     const auto escape = read_escape(inner);
     if (escape.size == 0) return {};
-    if (escape.character < 0) {
-      ++repaired;
-      std::memcpy(out, replacement.data(), replacement.size());
-      out += replacement.size();
-    } else {
-      out += write_utf8(escape.character, out);
-    }
+    if (escape.character < 0) ++repaired;
+    out += write_utf8(escape.character < 0 ? 0xFFFD : escape.character, out);
     inner.remove_prefix(escape.size);
   }
   return static_cast<std::size_t>(out - begin);
 }
 
-std::optional<std::string> repair_json_escapes(std::string_view json, std::int64_t& repaired) {
-  std::string out(json);
-  for (auto at = out.find('\\'); at != std::string::npos; at = out.find('\\', at)) {
-    const auto escape = read_escape(std::string_view(out).substr(at));
-    if (escape.size == 0) return {};
-    if (escape.character < 0) {
-      ++repaired;
-      out.replace(at, 6, "\\ufffd");
-    }
-    at += escape.size;
+void append_json_string(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else
+      out += c;
   }
-  return out;
-}
-
-bool is_json_number(std::string_view token) {
-  // PostgreSQL's numeric holds 131,072 digits before the point and 16,383 after it.
-  if (token.size() > 10'000) return false;
-  const auto skip_digits = [&] {
-    const auto n = std::min(token.find_first_not_of("0123456789"), token.size());
-    token.remove_prefix(n);
-    return n;
-  };
-  if (token.starts_with('-')) token.remove_prefix(1);
-  const bool zero = token.starts_with('0');
-  const auto whole = skip_digits();
-  if (whole == 0 || (zero && whole > 1)) return false;
-  if (token.starts_with('.')) {
-    token.remove_prefix(1);
-    if (skip_digits() == 0) return false;
-  }
-  if (token.starts_with('e') || token.starts_with('E')) {
-    token.remove_prefix(1);
-    if (token.starts_with('+') || token.starts_with('-')) token.remove_prefix(1);
-    const auto digits = skip_digits();
-    if (digits == 0 || digits > 3) return false;
-  }
-  return token.empty();
+  out += '"';
 }
 
 }  // namespace sluice

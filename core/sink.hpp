@@ -80,7 +80,7 @@ struct Published {
 class Load {
  public:
   virtual ~Load() = default;
-  // Puts the batch's rows and rejects where no reader sees them.
+  // Puts the batch's rows and rejects where no reader sees them. Repairs its texts, and counts that in it.
   virtual task<void> stage(Batch& batch) = 0;
   // Columns (of the table) that this slice does not have: existing rows keep their values.
   virtual void without_columns(const std::vector<std::string>& names) = 0;

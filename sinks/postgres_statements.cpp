@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "sinks/clean_text.hpp"
+#include "core/clean_text.hpp"
 #include "sinks/copy_encoder.hpp"
 
 namespace sluice {
@@ -38,10 +38,6 @@ const CopyColumn* find(const std::vector<CopyColumn>& columns, std::string_view 
   return nullptr;
 }
 
-std::string valid(std::string_view text) {
-  return clean_text(text);
-}
-
 }  // namespace
 
 struct PostgresStatements::Params {
@@ -50,7 +46,7 @@ struct PostgresStatements::Params {
     values.push_back(std::move(value));
     return fmt::format("${}::{}", values.size(), type);
   }
-  std::string text(std::string_view value) { return add(valid(value), "text"); }
+  std::string text(std::string_view value) { return add(clean_text(value), "text"); }
   std::string number(std::int64_t value) { return add(std::to_string(value), "bigint"); }
   std::string flag(bool value) { return add(value ? "t" : "f", "boolean"); }
   std::string instant(Instant value) { return add(format_instant(value), "timestamptz"); }
@@ -150,7 +146,7 @@ std::string PostgresStatements::scope(Params& p, const char* alias) const {
   if (scope == Scope::none) return "true";
   if (scope == Scope::slice) return name_of(alias, slice_column) + " = " + p.text(slice_.id());
   if (const auto* column = find(columns_, table_.partition_column))
-    both(name_of(alias, column->name) + " = " + p.add(valid(slice_.partition().id), comparison_type(column->oid)));
+    both(name_of(alias, column->name) + " = " + p.add(clean_text(slice_.partition().id), comparison_type(column->oid)));
   const auto* day = find(columns_, table_.cursor_column);
   if (const auto* window = slice_.day_window(); window && day && scope == Scope::window) {
     const auto column = name_of(alias, day->name);
@@ -246,7 +242,7 @@ pg::Statement PostgresStatements::delete_missing(bool kept, const std::vector<st
     std::vector<std::string> arrays, names, same;
     for (std::size_t i = 0; i < table_.key.size(); ++i) {
       std::vector<std::string> values;
-      for (const auto& key : spared) values.push_back(valid(key[i]));
+      for (const auto& key : spared) values.push_back(clean_text(key[i]));
       arrays.push_back(p.add(array_literal(values), "text[]"));
       names.push_back(fmt::format("k{}", i));
       same.push_back(fmt::format("q.k{} = {}::text", i, name_of("t", table_.key[i])));
@@ -302,10 +298,10 @@ std::vector<pg::Statement> PostgresStatements::quarantine(const std::vector<Reje
   if (rejects.empty()) return statements;
   std::vector<std::string> keys, reasons, rules, raws;
   for (const auto& reject : rejects) {
-    keys.push_back(valid(reject.key));
-    reasons.push_back(valid(reject.reason));
-    rules.push_back(valid(reject.rule));
-    raws.push_back(valid(reject.raw));
+    keys.push_back(clean_text(reject.key));
+    reasons.push_back(clean_text(reject.reason));
+    rules.push_back(clean_text(reject.rule));
+    raws.push_back(clean_text(reject.raw));
   }
   Params p;
   std::vector<std::string> arrays;

@@ -8,7 +8,6 @@
 #include <cmath>
 
 #include "core/error.hpp"
-#include "sinks/clean_text.hpp"
 
 namespace sluice::sqlite {
 namespace {
@@ -77,13 +76,8 @@ std::string_view StoredColumn::format(const Batch& batch, const Cell& cell) {
   in_room_.reset();
   room_.clear();
   if (cell.kind == Kind::text) {
-    const auto text = batch.text(cell);
-    if (type_.type == Type::bytes) {
-      append_hex(room_, text);
-      return room_;
-    }
-    if (is_clean_text(text)) return text;
-    room_ = clean_text(text);
+    if (type_.type != Type::bytes) return batch.text(cell);
+    append_hex(room_, batch.text(cell));
   } else if (cell.kind == Kind::float64) {
     room_ = fmt::format("{}", cell.real);
   } else {
@@ -131,7 +125,6 @@ std::optional<Misfit> StoredColumn::bind(Statement& statement, int at, const Bat
   if (!known_) return misfit();
   switch (stored_) {
     case Type::text:
-      if (type_.type == Type::json && cell.kind == Kind::text) return bind_json(statement, at, batch.text(cell));
       statement.bind_view(at, format(batch, cell));
       return {};
     case Type::bytes:
@@ -144,19 +137,8 @@ std::optional<Misfit> StoredColumn::bind(Statement& statement, int at, const Bat
   }
 }
 
-std::optional<Misfit> StoredColumn::bind_json(Statement& statement, int at, std::string_view json) {
-  switch (check_json(json)) {
-    case JsonState::broken:
-      return Misfit{"json", fmt::format("column {}: the value is not JSON", name_)};
-    case JsonState::clean:
-      statement.bind_view(at, json);
-      break;
-    case JsonState::dirty:
-      in_room_.reset();
-      room_ = clean_json(json);
-      statement.bind_view(at, room_);
-  }
-  return {};
+Misfit StoredColumn::not_json() const {
+  return {"json", fmt::format("column {}: the value is not JSON", name_)};
 }
 
 // Only what comes back as it was.

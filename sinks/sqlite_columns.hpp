@@ -26,9 +26,11 @@ class StoredColumn {
   std::size_t source() const { return source_; }
   std::string_view native() const { return native_; }
 
-  // Binds the cell, or says why its value does not fit. What is bound may lie in the batch or in this column, until the
-  // statement has run.
+  // Binds the cell, whose text is clean, or says why its value does not fit. What is bound may lie in the batch or in
+  // this column, until the statement has run.
   std::optional<Misfit> bind(Statement& statement, int at, const Batch& batch, const Cell& cell);
+  // Of a cell whose text is not JSON, where the column's is.
+  Misfit not_json() const;
   // The value as the file has it, for texts that name a row: a day, an instant, a number.
   std::string text(const Batch& batch, const Cell& cell);
   // A text of a rejected row's key in the file's form.
@@ -37,7 +39,6 @@ class StoredColumn {
  private:
   std::string_view format(const Batch& batch, const Cell& cell);
   bool bind_number(Statement& statement, int at, const Batch& batch, const Cell& cell);
-  std::optional<Misfit> bind_json(Statement& statement, int at, std::string_view json);
   Misfit misfit() const;
 
   std::string name_;

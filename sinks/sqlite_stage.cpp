@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/clean_text.hpp"
 #include "core/error.hpp"
 #include "sinks/publish_rules.hpp"
 #include "sinks/sqlite_schema.hpp"
@@ -99,7 +100,11 @@ void Stage::prepare_table() {
 }
 
 void Stage::add(Batch& batch) {
+<<<<<<< HEAD
   reject_strays(target_.table, target_.slice, batch);
+=======
+  clean(batch);
+>>>>>>> a547136 (core, sinks: one repair of text, counted in every sink; the mapper and the encoder are files by idea)
   std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
   batch.rejects.clear();
   if (holding_ && held_bytes_ + batch.bytes() <= most_held) {
@@ -109,6 +114,17 @@ void Stage::add(Batch& batch) {
   }
   if (holding_) spill();
   add_to_table(batch);
+}
+
+void Stage::clean(Batch& batch) {
+  for (std::size_t row = 0; row < batch.rows(); ++row) {
+    for (const auto& column : columns_) {
+      if (clean_cell(batch, batch.row(row)[column.source()], column.type().type)) continue;
+      batch.reject(row, reject(batch, row, column.not_json()));
+      break;
+    }
+  }
+  batch.compact();
 }
 
 void Stage::spill() {

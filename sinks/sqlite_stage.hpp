@@ -25,6 +25,7 @@ class Stage {
   static constexpr std::string_view name = "temp.\"_stage\"";
 
   Stage(Database& database, const Target& target);
+  // Repairs the batch's texts and takes its rejects.
   void add(Batch& batch);
   // The rows are in memory: `insert_held` or `spill` before anything is asked of the temporary table.
   bool holding() const { return holding_; }
@@ -51,6 +52,7 @@ class Stage {
   };
   std::vector<HeldRow> held_rows();
   void prepare_table();
+  void clean(Batch& batch);
   void add_to_table(const Batch& batch);
   void add_row(const Batch& batch, std::size_t row);
   void meet_duplicate();

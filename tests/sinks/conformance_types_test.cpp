@@ -91,15 +91,20 @@ TEST_CASE_METHOD(Conformance, "any sink: ids above 2^53 are not rounded, as numb
         Rows{"9007199254740993|9007199254740993", "23851234567890123|120208123456789012345"});
 }
 
-TEST_CASE_METHOD(Conformance, "any sink: text that is not UTF-8 and U+0000 become U+FFFD") {
+TEST_CASE_METHOD(Conformance, "any sink: text that is not UTF-8 and U+0000 become U+FFFD, and are counted") {
   const auto table = typed({Type::text, Type::json});
   prepare(table);
-  load(table, all, {{1, std::string("a\0b", 3), "[\"\\u0000\"]"}, {2, "x\xffy\xc3", "[\"\xff\"]"}});
+  const std::vector<GivenRow> rows{{1, std::string("a\0b", 3), "[\"\\u0000\"]"}, {2, "x\xffy\xc3", "[\"\xff\"]"}};
+  load(table, all, rows);
   CHECK(query("SELECT v1 FROM typed ORDER BY id") == Rows{"a\xef\xbf\xbd"
                                                           "b",
                                                           "x\xef\xbf\xbdy\xef\xbf\xbd"});
   CHECK(one("SELECT count(*) FROM typed WHERE v2 IS NOT NULL") == "2");
   CHECK(query("SELECT id FROM typed WHERE CAST(v2 AS text) LIKE '%u0000%'").empty());
+  const auto again = open(table, all);
+  auto batch = batch_of(table, rows);
+  subject->run(again->stage(batch));
+  CHECK(batch.repaired == 5);
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: what is not JSON is set aside, its neighbours are loaded") {
