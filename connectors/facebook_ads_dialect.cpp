@@ -199,7 +199,10 @@ Verdict judge_status(int status, const std::string& shown) {
   if (status >= 300 && status < 400)
     return failed(Remedy::give_up, "redirect", what + ": redirects are not followed; check base_url of the source");
   if (status >= 400) return failed(Remedy::give_up, "refused", what + ": check base_url and api_version of the source");
-  return failed(Remedy::retry, "bad_answer", what);
+  return failed(
+      Remedy::retry, "bad_answer",
+      fmt::format("the API answered HTTP {} with what is not JSON: {} (check base_url of the source, and proxies)",
+                  status, shown));
 }
 
 std::string hmac_sha256(const std::string& key, const std::string& message) {

@@ -39,4 +39,23 @@ std::optional<DataType> parse_type(std::string_view text) {
   return DataType(Type::decimal, precision, scale);
 }
 
+std::optional<std::string> column_name(std::string_view path) {
+  constexpr std::size_t longest = 63;  // PostgreSQL's
+  std::string name;
+  bool small_before = false;
+  for (const char c : path) {
+    const bool small = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    const bool large = c >= 'A' && c <= 'Z';
+    const bool apart = large ? small_before : !small;
+    if (apart && !name.empty() && name.back() != '_') name += '_';
+    if (large) name += static_cast<char>(c - 'A' + 'a');
+    if (small) name += c;
+    small_before = small;
+  }
+  if (name.ends_with('_')) name.pop_back();
+  if (!name.empty() && name.front() <= '9') name.insert(0, "_");
+  if (name.empty() || name.size() > longest) return {};
+  return name;
+}
+
 }  // namespace sluice

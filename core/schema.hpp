@@ -41,6 +41,10 @@ struct Column {
       : name(std::move(n)), type(t), path(p.empty() ? name : std::move(p)), required(r), comment(std::move(c)) {}
 };
 
+// The name of a column for a field that nobody named: "creative/thumbnailUrl" → "creative_thumbnail_url". Nothing where
+// none can be made that every sink takes.
+std::optional<std::string> column_name(std::string_view path);
+
 enum class Cursor {
   none,  // every read is of the whole stream
   date,  // windows of civil days in the partition's zone; complete windows are replaced

@@ -53,8 +53,6 @@ Error error_of(const std::exception_ptr& failure) {
     return Error(Remedy::give_up, e.code().message());  // what() of Beast and Asio holds a signature
   } catch (const std::exception& e) {
     return Error(Remedy::give_up, e.what());
-  } catch (...) {
-    return Error(Remedy::give_up, "an unknown failure");
   }
 }
 

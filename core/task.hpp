@@ -29,7 +29,7 @@ class Clock;
 bool is_cancellation(const std::exception_ptr& error);
 
 // What a failure says, as an Error; one that is no Error (a library's, a mistake of ours) is worth no other try.
-// A cancellation is thrown again.
+// A cancellation, and what is no std::exception, is thrown again.
 Error error_of(const std::exception_ptr& failure);
 
 // Throws what a cancelled co_await throws.

@@ -29,16 +29,14 @@ class LaneOutput final : public Output {
         first_batch_(std::move(first_batch)) {}
 
   task<void> emit(Batch batch) override {
-    if (!batch.unknown_fields.empty()) {
-      if (plan_.spec.new_fields == NewFields::add) throw FieldsFound{std::move(batch.unknown_fields)};
-      stream_.note_unknown(batch.unknown_fields);
-    }
+    meet_new_fields(batch.unknown_fields);
     read += static_cast<std::int64_t>(batch.rows() + batch.rejects.size()) + batch.filtered;
     filtered += batch.filtered;
     plan_.transform.apply(batch);
     if (first_batch_) co_await std::exchange(first_batch_, nullptr)();
     const auto permit = co_await context_.memory.acquire(static_cast<std::int64_t>(batch.bytes()));
     co_await load_.stage(batch);
+    repaired += batch.repaired;
     const SliceProgress progress{job_.run, job_.id.pipeline, job_.id.stream, slice_.id(), read};
     context_.events.emit(progress);
   }
@@ -58,10 +56,19 @@ class LaneOutput final : public Output {
 
   Priority priority() const override { return job_.priority; }
 
-  std::int64_t read = 0, filtered = 0;
+  std::int64_t read = 0, filtered = 0, repaired = 0;
   bool complete = true;
 
  private:
+  // Throws FieldsFound where there are some to be added.
+  void meet_new_fields(const std::map<std::string, DataType>& unknown) {
+    if (plan_.spec.new_fields != NewFields::add) return stream_.note_unknown(unknown);
+    FieldsFound found;
+    for (const auto& field : unknown)
+      if (!stream_.refused(field.first)) found.fields.insert(field);
+    if (!found.fields.empty()) throw found;
+  }
+
   const LaneJob& job_;
   const Slice& slice_;
   const StreamPlan& plan_;
@@ -82,15 +89,16 @@ class Lane {
         side_by_side_(executor, job_.parallel),
         publishing_(executor, 1),
         moved_(executor),
-        executor_(executor) {
-    policy_.attempts = 3;
-    policy_.most = std::chrono::minutes(1);
-  }
+        executor_(executor) {}
 
   task<void> run() {
     TaskGroup group(executor_);
     for (std::size_t i = 0; i < job_.slices.size(); ++i) group.spawn(supervise(i));
     co_await group.join();
+    if (repaired_ == 0) co_return;
+    context_.events.emit(
+        Notice{Level::info, job_.id.pipeline, job_.id.stream,
+               fmt::format("{} characters that no database holds (not UTF-8, or U+0000) became U+FFFD", repaired_)});
   }
 
  private:
@@ -146,8 +154,7 @@ class Lane {
         if (!failure) continue;
       }
       if (!failure) break;
-      // Bounded by attempts alone: a report, or a throttle's pause, may take longer than any limit on time.
-      const auto wait = policy_.delay(++failures, Duration::zero(), *failure, context_.rng);
+      const auto wait = retry_within_run.delay(++failures, Duration::zero(), *failure, context_.rng);
       if (!failure->passing() || !wait) break;
       co_await context_.clock.sleep_for(*wait);
     }
@@ -275,6 +282,7 @@ class Lane {
     }
     if (i + 1 == job_.slices.size()) result_.newest_read = read_started;
     context_.events.emit(ended);
+    repaired_ += out.repaired;
     if (job_.published) job_.published();
     co_return true;
   }
@@ -283,12 +291,12 @@ class Lane {
   LiveStream& stream_;
   RunContext& context_;
   LaneResult& result_;
+  std::int64_t repaired_ = 0;
   std::vector<State> states_;
   Semaphore side_by_side_;
   Semaphore publishing_;
   Signal moved_;
   asio::any_io_executor executor_;
-  RetryPolicy policy_;
   bool version_uncertain_ = false;
 };
 
@@ -314,16 +322,35 @@ task<void> LiveStream::add_fields(std::map<std::string, DataType> fields) {
   const auto turn = co_await altering_.acquire();
   auto extended = std::make_shared<StreamPlan>(*plan_);
   bool changed = false;
-  for (const auto& [name, type] : fields) {
-    const auto known = [&name = name](const Column& c) { return c.path == name || c.name == name; };
-    if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), known)) continue;
-    extended->table.columns.emplace_back(name, type, extended->spec.columns.size());
-    extended->spec.columns.emplace_back(name, type);
-    changed = true;
+  for (const auto& [path, type] : fields) {
+    const auto same = [&path = path](const Column& c) { return c.path == path; };
+    if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), same)) continue;
+    const auto name = column_name(path);
+    const auto called = [&](const auto& column) { return column.name == name; };
+    if (!name) {
+      refuse(path, "no name for a column can be made of it");
+    } else if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), called) ||
+               extended->table.find(*name) != nullptr) {
+      refuse(path, fmt::format("there is a column {} already", *name));
+    } else {
+      if (!extended->transform.drops(*name))
+        extended->table.columns.emplace_back(*name, type, extended->spec.columns.size());
+      extended->spec.columns.emplace_back(*name, type, path);
+      changed = true;
+    }
   }
   if (!changed) co_return;
   plan_ = std::move(extended);
   co_await prepare();
+}
+
+void LiveStream::refuse(const std::string& path, const std::string& why) {
+  if (!refused_.insert(path).second) return;
+  SchemaChanged change{pipeline_, plan_->name, path, "refused", {}};
+  change.message = fmt::format(
+      "stream {}: the source's new field '{}' is not loaded: {}; it can be kept by new_fields: keep_in_extra",
+      plan_->name, path, why);
+  context_.events.emit(change);
 }
 
 void LiveStream::note_unknown(const std::map<std::string, DataType>& fields) {

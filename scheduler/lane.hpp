@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,17 +17,22 @@ class LiveStream {
   std::shared_ptr<const StreamPlan> plan() const { return plan_; }
   // Makes or alters the table. Throws what Sink::prepare throws.
   task<void> prepare();
-  // Adds the fields as columns of the stream and of its table; those it has already are left alone.
+  // Adds the fields (path → type) as columns of the stream and of its table; those it has already are left alone. A
+  // field whose column's name is taken, or cannot be made, is left out and said.
   task<void> add_fields(std::map<std::string, DataType> fields);
+  // It was left out.
+  bool refused(const std::string& path) const { return refused_.contains(path); }
   // Says once per run and field that the source gives a field which nobody asked for.
   void note_unknown(const std::map<std::string, DataType>& fields);
 
  private:
+  void refuse(const std::string& path, const std::string& why);
+
   std::shared_ptr<const StreamPlan> plan_;
   std::string pipeline_;
   RunContext& context_;
   Semaphore altering_;
-  std::set<std::string> noted_;
+  std::set<std::string> noted_, refused_;
 };
 
 struct LaneFailure {

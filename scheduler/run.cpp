@@ -86,7 +86,7 @@ class Run {
 
   task<void> load(const StreamPlan& plan) {
     LiveStream stream(plan, pipeline_.name, context_);
-    co_await stream.prepare();
+    co_await patiently([&stream] { return stream.prepare(); });
     const auto partitions = co_await context_.source.connector.partitions(plan.spec);
     TaskGroup group(context_.executor);
     std::vector<std::optional<Instant>> read(partitions.size());
@@ -97,6 +97,27 @@ class Run {
     move_watermark(plan, partitions, read);
     const auto quarantined = co_await context_.sink.sink.count_quarantined(pipeline_.name, plan.name);
     context_.events.emit(QuarantineSize{pipeline_.name, plan.name, quarantined});
+  }
+
+  // A call to the sink outside of slices: a server that restarts or fails over is asked again, as slices are.
+  template <typename F>
+  std::invoke_result_t<F> patiently(F call) {
+    for (int failures = 1;; ++failures) {
+      std::exception_ptr failure;
+      std::optional<Duration> wait;
+      try {
+        co_return co_await call();
+      } catch (const Error& e) {
+        failure = std::current_exception();
+        if (e.passing()) wait = retry_within_run.delay(failures, Duration::zero(), e, context_.rng);
+      }
+      if (!wait) std::rethrow_exception(failure);
+      co_await context_.clock.sleep_for(*wait);
+    }
+  }
+
+  task<Progress> progress(const LaneId& lane) {
+    return patiently([&sink = context_.sink.sink, &lane] { return sink.progress(lane); });
   }
 
   // Whether the partition is to be loaded; one that is not is said once.
@@ -136,7 +157,7 @@ class Run {
     const auto newest = co_await bring(stream, live, partition, target);
     const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
     if (!options_.backfill && plan->sweep) {
-      const auto swept = co_await context_.sink.sink.progress(sweep);
+      const auto swept = co_await progress(sweep);
       target.full_refresh = true;
       if (sweep_due(*plan, swept, target.now)) co_await bring(stream, sweep, partition, target);
     }
@@ -146,9 +167,9 @@ class Run {
   task<std::optional<Instant>> bring(LiveStream& stream, LaneId lane, const Partition& partition,
                                      const Target& target) {
     LaneJob job(std::move(lane));
-    const auto progress = co_await context_.sink.sink.progress(job.id);
-    job.slices = plan_slices(*stream.plan(), partition, progress, target);
-    job.version = progress.version;
+    const auto done = co_await progress(job.id);
+    job.slices = plan_slices(*stream.plan(), partition, done, target);
+    job.version = done.version;
     job.priority = options_.backfill ? Priority::backfill : Priority::scheduled;
     job.compare_all = options_.full_refresh;
     job.run = record_.id;

@@ -20,6 +20,10 @@ constexpr int backfill_places(int places) {
   return std::max(1, places - 1);
 }
 
+// Slices, and a run's other calls to its sink, are tried by this. Bounded by attempts alone: a report, or a throttle's
+// pause, may take longer than any limit on time.
+constexpr RetryPolicy retry_within_run{3, std::chrono::seconds(1), std::chrono::minutes(1)};
+
 // A source as all its runs share it.
 struct SharedSource {
   Connector& connector;

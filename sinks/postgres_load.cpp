@@ -32,18 +32,12 @@ class PostgresLoad final : public Load {
   }
 
   task<void> stage(Batch& batch) override {
-<<<<<<< HEAD
     reject_strays(table_, slice_, batch);
     for (std::size_t i = 0; i < batch.rows(); ++i) partitions_.note(batch.row(i));
     stage_.add(batch);
     if (!stage_.full()) co_return;
     auto& session = *co_await connection();
     co_await stage_.send_ahead(session);
-=======
-    for (auto& reject : batch.rejects) rejects_.push_back(reject);
-    for (std::size_t i = 0; i < batch.rows(); ++i) take(batch, i);
-    if (rows_.bytes() >= core_->options.memory_per_slice) co_await send_ahead();
->>>>>>> a547136 (core, sinks: one repair of text, counted in every sink; the mapper and the encoder are files by idea)
   }
 
   void without_columns(const std::vector<std::string>& names) override {
@@ -80,191 +74,12 @@ class PostgresLoad final : public Load {
     core_->events.emit(TransactionDone{core_->name, outcome, core_->clock.uptime() - began});
   }
 
-<<<<<<< HEAD
-=======
-  // ---- rows
-
-  void take(Batch& batch, std::size_t i) {
-    scratch_.clear();
-    Reject why;
-    if (!inside(batch, i, why) || !encoder_.encode(batch, i, scratch_, why)) {
-      why.key = key_of(batch, i);
-      why.raw = batch.raw(i);
-      if (why.raw.empty()) why.raw = cells_json(batch, i);
-      rejects_.push_back(std::move(why));
-      return;
-    }
-    ++taken_;
-    if (partitioned_) note_partition(batch.row(i)[table_.find(table_.partition_by->column)->source]);
-    const auto key_size = size_of_key();
-    const auto twin = table_.key.empty() ? EncodedRows::none : rows_.find(scratch_.view().substr(0, key_size));
-    if (twin == EncodedRows::none)
-      rows_.add(scratch_.view(), key_size);
-    else
-      settle_twins(twin, key_size);
-  }
-
-  std::size_t size_of_key() const {
-    FieldReader reader(scratch_.view());
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < table_.key.size() && reader.next(); ++i) size += 4 + reader.bytes.size();
-    return size;
-  }
-
-  void settle_twins(std::size_t twin, std::size_t key_size) {
-    ++duplicates_;
-    const auto first = rows_[twin].bytes();
-    const auto second = scratch_.view();
-    if (first == second) return;
-    const auto& columns = encoder_.columns();
-    const auto different = differing_columns(columns, first, second);
-    if (different.empty()) return;
-    if (table_.cursor == Cursor::date) throw_contradiction(table_, slice_, different);
-    if (not_older(columns, table_.cursor_column, first, second)) rows_.replace(twin, second, key_size);
-  }
-
-  // A row that lies outside what the slice stands for would be deleted by nobody, and might overwrite another slice's.
-  bool inside(const Batch& batch, std::size_t i, Reject& why) const {
-    const auto scope = scope_of(table_);
-    if (scope == Scope::none || scope == Scope::slice) return true;
-    const auto cells = batch.row(i);
-    const auto* partition = table_.find(table_.partition_column);
-    if (partition && cell_text(batch, cells[partition->source], partition->type) != slice_.partition().id)
-      return outside(partition->name, why);
-    const auto* window = slice_.day_window();
-    const auto* day = table_.find(table_.cursor_column);
-    if (!window || scope != Scope::window || !day || day->type.type != Type::date) return true;
-    const auto& cell = cells[day->source];
-    if (cell.kind != Kind::int64) return true;
-    const Day at = Day(1970, 1, 1) + cell.integer;
-    return (window->from <= at && at < window->to) || outside(day->name, why);
-  }
-
-  bool outside(const std::string& column, Reject& why) const {
-    why.rule = "window";
-    why.reason = fmt::format("column {}: the row does not belong to the slice that was asked for", column);
-    return false;
-  }
-
-  std::string key_of(const Batch& batch, std::size_t i) const {
-    std::vector<std::string> values;
-    for (const auto& name : table_.key) {
-      const auto* column = table_.find(name);
-      const auto& cell = batch.row(i)[column->source];
-      if (cell.is_null() && column->type.type != Type::text) return {};
-      values.push_back(cell.is_null() ? std::string() : cell_text(batch, cell, column->type));
-    }
-    return values.empty() ? std::string() : key_json(values);
-  }
-
-  std::string cells_json(const Batch& batch, std::size_t i) const {
-    std::vector<std::pair<std::string, std::string>> fields;
-    for (const auto& column : table_.columns) {
-      const auto& cell = batch.row(i)[column.source];
-      if (!cell.is_null()) fields.emplace_back(column.name, cell_text(batch, cell, column.type));
-    }
-    return object_json(fields);
-  }
-
-  void note_partition(const Cell& cell) {
-    if (cell.kind != Kind::int64 || ranges_.size() > most_partitions) return;
-    const auto* column = table_.find(table_.partition_by->column);
-    auto days = cell.integer;
-    if (column->type.type == Type::timestamp) days = std::chrono::floor<std::chrono::days>(Duration(days)).count();
-    if (days >= last_range_.first && days < last_range_.second) return;
-    const Day epoch(1970, 1, 1);
-    const auto range = partition_range(table_.name, table_.partition_by->unit, epoch + days);
-    last_range_ = {range.from - epoch, range.to - epoch};
-    ranges_.emplace(range.name, range);
-  }
-
-  // ---- sending
-
->>>>>>> a547136 (core, sinks: one repair of text, counted in every sink; the mapper and the encoder are files by idea)
   task<pg::Connection*> connection() {
     if (!lease_) lease_ = co_await core_->pool.acquire();
     lease_->set_context(fmt::format("table {}, slice {}", table_.name, slice_.id()));
     co_return &*lease_;
   }
 
-<<<<<<< HEAD
-=======
-  task<void> send_ahead() {
-    auto& session = *co_await connection();
-    if (sent_ == 0) {
-      std::vector<pg::Statement> statements;
-      statements.emplace_back("DROP TABLE IF EXISTS " + sql_.stage(true));
-      statements.emplace_back(sql_.create_stage(true));
-      co_await session.exec_all(std::move(statements));
-    }
-    const auto stored = co_await copy(session, sql_.copy_to_stage(true), std::string());
-    sent_ += stored;
-    ++groups_;
-    rows_.clear();
-  }
-
-  // `suffix`: encoded fields that every row gets at its end.
-  task<std::int64_t> copy(pg::Connection& session, std::string sql, std::string suffix) {
-    const auto fields = encoder_.columns().size() + (suffix.empty() ? 0 : own_columns().size());
-    co_await session.begin_copy(std::move(sql));
-    ByteBuffer out;
-    out.append(copy_header());
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      append_count(out, fields);
-      out.append(rows_[i].bytes());
-      out.append(suffix);
-      if (out.size() < put_size) continue;
-      co_await session.put(out.view());
-      out.clear();
-    }
-    out.append(copy_trailer());
-    co_await session.put(out.view());
-    const auto stored = co_await session.end_copy();
-    if (stored != static_cast<std::int64_t>(rows_.size()))
-      throw Error(Remedy::retry, fmt::format("table {}, slice {}: {} rows were sent, the server stored {}", table_.name,
-                                             slice_.id(), rows_.size(), stored));
-    co_return stored;
-  }
-
-  std::string own_fields(Instant now) const {
-    ByteBuffer fields;
-    put_bytes(fields, run_);
-    put_bytes(fields, slice_.id());
-    put_instant(fields, now);
-    return std::string(fields.view());
-  }
-
-  // A partition that cannot be made is no reason to stop: the default one takes the rows.
-  task<void> make_partitions(pg::Connection& session) {
-    auto& known = core_->tables.at(table_.name).partitions;
-    for (const auto& [name, range] : ranges_) {
-      if (known.contains(name)) continue;
-      std::vector<pg::Statement> statements;
-      statements.emplace_back("BEGIN");
-      statements.emplace_back("SET LOCAL lock_timeout = '5s'");
-      for (auto& sql : create_partition(table_, core_->options.schema, range)) statements.emplace_back(std::move(sql));
-      statements.emplace_back("COMMIT");
-      std::optional<pg::PgError> failure;
-      try {
-        co_await session.exec_all(std::move(statements));
-      } catch (const pg::PgError& error) {
-        failure = error;
-      }
-      if (failure && failure->connection_lost()) throw *failure;
-      if (failure) co_await session.exec("ROLLBACK");
-      known.insert(name);
-      constexpr std::string_view duplicate_table = "42P07";
-      if (failure && failure->sqlstate() != duplicate_table)
-        core_->events.emit(
-            Notice{Level::warning, lane_.pipeline, lane_.stream,
-                   fmt::format("the partition {} could not be made, its rows go to the default partition: {}", name,
-                               failure->what())});
-    }
-  }
-
-  // ---- publishing
-
->>>>>>> a547136 (core, sinks: one repair of text, counted in every sink; the mapper and the encoder are files by idea)
   task<void> transact(const Publication& publication) {
     auto& session = *co_await connection();
     co_await partitions_.make(session);
@@ -355,9 +170,9 @@ class PostgresLoad final : public Load {
 
   std::string own_fields(Instant now) const {
     ByteBuffer fields;
-    append_text_field(fields, run_);
-    append_text_field(fields, slice_.id());
-    append_timestamp_field(fields, now);
+    put_bytes(fields, run_);
+    put_bytes(fields, slice_.id());
+    put_instant(fields, now);
     return std::string(fields.view());
   }
 

@@ -45,14 +45,12 @@ PostgresStage::PostgresStage(const PostgresCore& core, const Table& table, const
       rows_(told_by_bytes_ && !table.key.empty()) {}
 
 void PostgresStage::add(Batch& batch) {
-  const auto repaired = encoder_.repaired();
   std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
   batch.rejects.clear();
   for (std::size_t i = 0; i < batch.rows(); ++i) take(batch, i);
-  batch.repaired_texts += encoder_.repaired() - repaired;
 }
 
-void PostgresStage::take(const Batch& batch, std::size_t i) {
+void PostgresStage::take(Batch& batch, std::size_t i) {
   scratch_.clear();
   Reject why;
   if (!encoder_.encode(batch, i, scratch_, why)) {

@@ -21,7 +21,7 @@ class PostgresStage {
   PostgresStage(const PostgresCore& core, const Table& table, const Slice& slice,
                 const std::vector<CopyColumn>& columns, const PostgresStatements& sql);
 
-  // Takes the batch's rows and rejects.
+  // Takes the batch's rows, their texts repaired, and its rejects.
   void add(Batch& batch);
   bool full() const { return rows_.bytes() >= memory_; }
   // Moves what is in memory to the server. From then on the slice belongs to this session.
@@ -47,7 +47,7 @@ class PostgresStage {
   const std::vector<Reject>& rejects() const { return rejects_; }
 
  private:
-  void take(const Batch& batch, std::size_t i);
+  void take(Batch& batch, std::size_t i);
   std::size_t size_of_key() const;
   void settle_twins(std::size_t twin, std::size_t key_size);
   task<std::int64_t> copy(pg::Connection& session, std::string sql, std::string suffix);

@@ -100,11 +100,8 @@ void Stage::prepare_table() {
 }
 
 void Stage::add(Batch& batch) {
-<<<<<<< HEAD
-  reject_strays(target_.table, target_.slice, batch);
-=======
   clean(batch);
->>>>>>> a547136 (core, sinks: one repair of text, counted in every sink; the mapper and the encoder are files by idea)
+  reject_strays(target_.table, target_.slice, batch);
   std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
   batch.rejects.clear();
   if (holding_ && held_bytes_ + batch.bytes() <= most_held) {
@@ -120,7 +117,8 @@ void Stage::clean(Batch& batch) {
   for (std::size_t row = 0; row < batch.rows(); ++row) {
     for (const auto& column : columns_) {
       if (clean_cell(batch, batch.row(row)[column.source()], column.type().type)) continue;
-      batch.reject(row, reject(batch, row, column.not_json()));
+      auto why = column.not_json();
+      batch.reject(row, reject_of(target_.table, batch, row, std::move(why.rule), std::move(why.reason)));
       break;
     }
   }

@@ -82,6 +82,7 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
         break;
       case TransformStep::Action::drop:
         drop(working, step);
+        made.dropped_.insert(step.columns.begin(), step.columns.end());
         break;
       case TransformStep::Action::rename:
         rename(working, step, faults);

@@ -1,4 +1,5 @@
 #pragma once
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,9 @@ class Transform {
   static Transform make(const StreamSpec& stream, const std::vector<TransformStep>& steps, Table& table,
                         Faults& faults);
 
+  // A step says that no column of this name, declared or not, must reach the table.
+  bool drops(const std::string& name) const { return dropped_.contains(name); }
+
   // In place. Rows whose value does not fit its cast are moved to the rejects.
   void apply(Batch& batch) const;
 
@@ -37,6 +41,7 @@ class Transform {
     DataType from, to;
   };
   std::vector<Cast> casts_;
+  std::set<std::string> dropped_;
   std::vector<std::pair<std::size_t, Type>> key_;  // places in the batch, for naming rejected rows
 };
 

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
@@ -122,6 +123,21 @@ SandboxProgram::SandboxProgram(std::vector<std::string> more) {
   const auto line = child_->read_line();
   url_ = line.substr(std::min(line.find("http"), line.size()));
   if (url_.empty()) throw std::runtime_error("the sandbox did not start: " + line);
+}
+
+int SandboxProgram::struck(const std::string& fault) const {
+  const auto port = static_cast<unsigned short>(std::stoi(url_.substr(url_.rfind(':') + 1)));
+  const auto answer = fetch(port, "/sandbox/log");
+  const auto log = nlohmann::json::parse(answer.substr(answer.find("\r\n\r\n")));
+  return log["faults"].value(fault, 0);
+}
+
+void wait_until(const char* what, const std::function<bool()>& so, int seconds) {
+  const auto end = Steady::now() + std::chrono::seconds(seconds);
+  while (!so()) {
+    if (Steady::now() > end) FAIL("it never came to this: " << what);
+    std::this_thread::sleep_for(10ms);
+  }
 }
 
 std::string fetch(unsigned short port, const std::string& path) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -38,6 +39,8 @@ class SandboxProgram {
  public:
   explicit SandboxProgram(std::vector<std::string> more = {});
   const std::string& url() const { return url_; }
+  // How often this kind of fault has struck so far.
+  int struck(const std::string& fault) const;
 
  private:
   std::unique_ptr<ChildProcess> child_;
@@ -49,6 +52,8 @@ std::string fetch(unsigned short port, const std::string& path);
 // Asks until the answer holds the text; the last answer. Fails the test after `seconds`.
 std::string fetch_until(unsigned short port, const std::string& path, const std::string& text, int seconds = 60);
 unsigned short unused_port();
+// Looks again and again until it is so. Fails the test after `seconds`.
+void wait_until(const char* what, const std::function<bool()>& so, int seconds = 60);
 
 // One value of a database as text.
 std::string query(const std::string& database, const std::string& sql);

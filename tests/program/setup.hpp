@@ -7,7 +7,7 @@ namespace sluice::test {
 
 inline constexpr const char* canary_token = "EAAcanary0123456789token";
 
-// A sluice.yaml for the simulated API and an SQLite file, in a folder of its own.
+// A sluice.yaml for the simulated API and an SQLite file, in a folder of its own. The pipeline is `facebook`.
 struct Setup {
   Folder folder;
   unsigned short port = unused_port();
@@ -15,6 +15,10 @@ struct Setup {
   std::string warehouse = folder / "warehouse.db";
   std::string insights = "level: ad, window: {lookback: 2d}";  // the stream's options
   std::map<std::string, std::string> environment{{"TOKEN", canary_token}};
+  std::string sink = "{type: sqlite, url: \"sqlite://" + warehouse + "\"}";
+  std::string options;    // more of the pipeline, a line each
+  std::string other_api;  // where not empty, the pipeline `other` loads campaigns from there into `other_warehouse`
+  std::string other_warehouse = folder / "other.db";
 
   void write(const std::string& api, const std::string& schedule = "", const std::string& more = "") const {
     std::ofstream out(config);
@@ -22,23 +26,34 @@ struct Setup {
         << "server: {listen: \"127.0.0.1:" << port << "\", drain_timeout: 20s}\n"
         << "state: {url: \"sqlite://" << folder / "state.db"
         << "\"}\n"
-        << "sources:\n  meta: {type: facebook_ads, base_url: \"" << api
-        << "\", access_token: {env: TOKEN}, report: {poll: 50ms..200ms}, rate_limit: {rate: 200/s, burst: 200}}\n"
-        << "sinks:\n  warehouse: {type: sqlite, url: \"sqlite://" << warehouse << "\"}\n"
+        << "sources:\n"
+        << source("meta", api) << (other_api.empty() ? "" : source("healthy", other_api))  //
+        << "sinks:\n  warehouse: " << sink << "\n"
+        << (other_api.empty() ? "" : "  notes: {type: sqlite, url: \"sqlite://" + other_warehouse + "\"}\n")
         << "pipelines:\n  facebook:\n    source: meta\n    sink: warehouse\n"
-        << (schedule.empty() ? "" : "    schedule: " + schedule + "\n")
+        << (schedule.empty() ? "" : "    schedule: " + schedule + "\n") << options
         << "    streams:\n      campaigns: {}\n      insights: {" << insights << "}\n"
-        << more;
+        << (other_api.empty() ? "" : "  other: {source: healthy, sink: notes, streams: {campaigns: {}}}\n") << more;
   }
   Program start(std::vector<std::string> arguments) const {
     arguments.insert(arguments.end(), {"-c", config});
     return Program("sluice", std::move(arguments), environment);
   }
+
+ private:
+  static std::string source(const std::string& name, const std::string& api) {
+    return "  " + name + ": {type: facebook_ads, base_url: \"" + api +
+           "\", access_token: {env: TOKEN}, report: {poll: 50ms..200ms}, rate_limit: {rate: 200/s, burst: 200}, "
+           "retry: {attempts: 2, backoff: 10ms..50ms}}\n";
+  }
 };
 
+inline Day today() {
+  return day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+}
+
 inline std::vector<std::string> today_frozen() {
-  const auto today = day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
-  return {"--token", canary_token, "--today", format_day(today)};
+  return {"--token", canary_token, "--today", format_day(today())};
 }
 
 inline std::vector<std::string> with_token(std::vector<std::string> more = {}) {

@@ -237,10 +237,10 @@ TEST_CASE("a cancelled run ends as cancelled, leaves nothing behind, and the nex
   record.id = "run";
   record.pipeline = "p";
   RunEnded ended;
-  CHECK_FALSE(f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"),
-                                [](Fixture& x, RunRecord& r, RunEnded& told) -> task<void> {
-                                  told = co_await run_pipeline(x.pipeline, r, x.options, x.context);
-                                }(f, record, ended)));
+  const auto run = [](Fixture& x, RunRecord& r, RunEnded& told) -> task<void> {
+    told = co_await run_pipeline(x.pipeline, r, x.options, x.context);
+  };
+  f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"), run(f, record, ended));
   REQUIRE(f.events.of<RunEnded>().size() == 1);
   CHECK(f.events.of<RunEnded>()[0].outcome == Outcome::cancelled);
   CHECK(ended.outcome == Outcome::cancelled);
@@ -267,6 +267,32 @@ TEST_CASE("a full refresh reads from the start again and has every row compared"
   CHECK(f.progress().done_to == "2026-03-03");
 }
 
+TEST_CASE("a sink that is away while the table is prepared is asked again; one that refuses is not") {
+  Fixture f;
+  f.sink.fail_prepares = {Error(Remedy::retry, "it restarts"), Error(Remedy::retry, "it restarts")};
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.fail_prepares.empty());
+
+  Fixture g;
+  g.sink.fail_prepares = {Error(Remedy::give_up, "no permission"), Error(Remedy::give_up, "no permission")};
+  CHECK(g.run().message == "days: no permission");
+  CHECK(g.sink.fail_prepares.size() == 1);
+
+  Fixture h;
+  h.sink.fail_prepares = std::vector<Error>(4, Error(Remedy::retry, "it is gone"));
+  CHECK(h.run().message == "days: it is gone");
+  CHECK(h.sink.fail_prepares.size() == 1);
+}
+
+TEST_CASE("characters that had to be repaired are counted and said once") {
+  Fixture f;
+  f.connector.answers["a/2026-03-01"].repaired = 3;
+  f.connector.answers["a/2026-03-02"].repaired = 4;
+  CHECK(f.run().outcome == Outcome::succeeded);
+  REQUIRE(f.events.of<Notice>().size() == 1);
+  CHECK(f.events.of<Notice>()[0].message == "7 characters that no database holds (not UTF-8, or U+0000) became U+FFFD");
+}
+
 TEST_CASE("a new field is added to the table and the slice is read again with it") {
   Fixture f;
   f.pipeline.streams[0].spec.new_fields = NewFields::add;
@@ -276,6 +302,48 @@ TEST_CASE("a new field is added to the table and the slice is read again with it
   CHECK(f.sink.rows["days"].size() == 6);
   REQUIRE(f.events.of<SchemaChanged>().size() == 1);
   CHECK(f.events.of<SchemaChanged>()[0].action == "column_added");
+}
+
+TEST_CASE("a field inside an object gets a column that reads it by its path, named for every sink") {
+  Fixture f;
+  f.pipeline.streams[0].spec.new_fields = NewFields::add;
+  f.connector.answers["a/2026-03-02"].unknown = {{"creative/thumbnailUrl", DataType(Type::text)}};
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.columns["days"] == std::vector<std::string>{"account", "day", "n", "creative_thumbnail_url"});
+  CHECK(f.sink.rows["days"].size() == 6);
+  CHECK(f.connector.specs.back().columns.back().path == "creative/thumbnailUrl");
+}
+
+TEST_CASE("a new field whose column would not be its own is said once and left out, and its rows are loaded") {
+  Fixture f;
+  f.pipeline.streams[0].spec.new_fields = NewFields::add;
+  for (auto& answer : f.connector.answers)
+    answer.second.unknown = {{"N", DataType(Type::text)}, {"имя", DataType(Type::text)}, {"fresh", DataType()}};
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.columns["days"] == std::vector<std::string>{"account", "day", "n", "fresh"});
+  CHECK(f.sink.rows["days"].size() == 6);
+  std::vector<std::string> refused;
+  for (const auto& change : f.events.of<SchemaChanged>())
+    if (change.action == "refused") refused.push_back(change.message);
+  REQUIRE(refused.size() == 2);
+  CHECK(refused[0] ==
+        "stream days: the source's new field 'N' is not loaded: there is a column n already; it can be "
+        "kept by new_fields: keep_in_extra");
+  CHECK_THAT(refused[1], Catch::Contains("no name for a column"));
+}
+
+TEST_CASE("a new field that the transform drops does not reach the table") {
+  Fixture f;
+  auto& stream = f.pipeline.streams[0];
+  stream.spec.new_fields = NewFields::add;
+  TransformStep drop;
+  drop.action = TransformStep::Action::drop;
+  drop.columns = {"fresh"};
+  Faults faults;
+  stream.transform = Transform::make(stream.spec, {drop}, stream.table, faults);
+  f.connector.answers["a/2026-03-02"].unknown = {{"fresh", DataType(Type::text)}};
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.columns["days"] == std::vector<std::string>{"account", "day", "n"});
 }
 
 TEST_CASE("a new field that is ignored is said once") {

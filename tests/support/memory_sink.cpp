@@ -110,6 +110,11 @@ task<std::vector<std::string>> MemorySink::plan(const Table&) {
 }
 
 task<std::map<std::string, std::string>> MemorySink::prepare(const Table& table) {
+  if (!fail_prepares.empty()) {
+    const auto error = fail_prepares.front();
+    fail_prepares.erase(fail_prepares.begin());
+    throw error;
+  }
   std::map<std::string, std::string> changes;
   auto& known = columns[table.name];
   const bool made = known.empty();

@@ -34,6 +34,7 @@ class MemorySink final : public Sink {
   std::map<LaneId, Progress> progresses;
   std::vector<std::string> published;                       // slice ids, in order
   std::map<std::string, std::vector<std::string>> columns;  // table → columns
+  std::vector<Error> fail_prepares;                         // thrown by the next, first first
   std::vector<Error> fail_publishes;                        // thrown by the next publishes, first first
   bool lose_next_commit_reply = false;                      // published, and yet an error
   std::vector<std::string> without;                         // columns left out, as told

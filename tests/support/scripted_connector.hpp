@@ -20,12 +20,14 @@ class ScriptedConnector final : public Connector {
     std::vector<Error> errors;                     // thrown by the first reads
     std::vector<std::vector<std::int64_t>> reads;  // values of n, read after read; the last one repeats
     Duration delay{};
-    std::map<std::string, DataType> unknown;  // fields that no column asks for
+    std::map<std::string, DataType> unknown;  // fields that no column asks for, by path
+    std::int64_t repaired = 0;                // characters
     std::size_t count = 0;                    // of the reads that gave rows
   };
   std::map<std::string, Answer> answers;
   std::vector<Partition> accounts{Partition("a")};
   std::vector<std::string> reads;  // slice ids, in order
+  std::vector<StreamSpec> specs;   // what each read was asked for
   int now_reading = 0, most_reading = 0;
   std::optional<Error> partitions_error;
   std::string broken_account;  // of which nothing can be said without an exception that is no Error
@@ -56,6 +58,7 @@ class ScriptedConnector final : public Connector {
 
   task<void> read(const StreamSpec& spec, const Slice& slice, Output& out) override {
     reads.push_back(slice.id());
+    specs.push_back(spec);
     auto& answer = answers[slice.id()];
     most_reading = std::max(most_reading, ++now_reading);
     struct Left {
@@ -79,8 +82,9 @@ class ScriptedConnector final : public Connector {
       }
     }
     ++answer.count;
+    batch.repaired = answer.repaired;
     for (const auto& field : answer.unknown) {
-      const auto known = [&](const Column& c) { return c.name == field.first; };
+      const auto known = [&](const Column& c) { return c.path == field.first; };
       if (std::none_of(spec.columns.begin(), spec.columns.end(), known)) batch.unknown_fields.insert(field);
     }
     co_await out.emit(std::move(batch));

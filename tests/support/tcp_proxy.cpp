@@ -97,7 +97,8 @@ void TcpProxy::serve() {
   for (;;) {
     std::vector<pollfd> waits{{wake_[0], POLLIN, 0}, {listener_, POLLIN, 0}};
     for (const auto& pair : pairs) {
-      waits.push_back({pair.stalled ? -1 : pair.client, POLLIN, 0});
+      // A stalled client that goes away is noticed all the same: its server must not wait for it for ever.
+      waits.push_back({pair.client, static_cast<short>(pair.stalled ? POLLRDHUP : POLLIN), 0});
       waits.push_back({pair.stalled ? -1 : pair.server, POLLIN, 0});
     }
     ::poll(waits.data(), waits.size(), -1);
@@ -106,7 +107,10 @@ void TcpProxy::serve() {
     for (auto& pair : pairs) {
       const auto client_ready = waits[i].revents, server_ready = waits[i + 1].revents;
       i += 2;
-      if (client_ready) from_client(pair);
+      if (client_ready && pair.stalled)
+        pair.cut();
+      else if (client_ready)
+        from_client(pair);
       if (server_ready && pair.server >= 0 && !pair.stalled) from_server(pair);
     }
     pairs.remove_if([](const Pair& pair) { return pair.client < 0; });
