@@ -299,7 +299,7 @@ TEST_CASE("a table is prepared when the publish that is under way has ended, not
   std::int64_t writers = 0;
   const auto side_by_side = [&]() -> task<void> {
     const LaneId lane("ads", "stream", "a", "live");
-    const auto load = co_await process.sink->open(insights(), lane, day_slice(first_day), "run1", {});
+    const auto load = co_await process.sink->open(insights(), lane, day_slice(first_day), "run1", Instant());
     auto batch = batch_of(insights(), rows_of(first_day, 1, 1));
     co_await load->stage(batch);
     Publication publication;
