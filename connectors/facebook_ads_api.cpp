@@ -136,14 +136,16 @@ ApiRequest GraphApi::request(const char* method, const std::string& node, const 
     http.scope = "act_" + caller.account;
     buckets.push_back(http.scope);
   }
-  return ApiRequest(std::move(http), std::move(buckets), caller.priority);
+  ApiRequest request(std::move(http), std::move(buckets), caller.priority);
+  request.slice = caller.slice;
+  return request;
 }
 
 task<HttpResponse> GraphApi::get(std::string node, Headers parameters, Caller caller) {
   open();
   auto request = this->request("GET", node, caller);
   if (!parameters.empty()) request.http.url += "?" + form_encode(parameters);
-  co_return co_await api_->call(std::move(request));
+  co_return co_await call(std::move(request));
 }
 
 task<HttpResponse> GraphApi::post(std::string node, Headers parameters, Caller caller) {
@@ -151,7 +153,13 @@ task<HttpResponse> GraphApi::post(std::string node, Headers parameters, Caller c
   auto request = this->request("POST", node, caller);
   request.http.headers.emplace_back("Content-Type", "application/x-www-form-urlencoded");
   request.http.body = form_encode(parameters);
-  co_return co_await api_->call(std::move(request));
+  co_return co_await call(std::move(request));
+}
+
+task<HttpResponse> GraphApi::call(ApiRequest request) {
+  auto answer = co_await api_->call(std::move(request));
+  if (const auto theirs = date_of(answer)) ahead_ = context_.clock.now() - *theirs;
+  co_return answer;
 }
 
 void GraphApi::throttled(const Verdict& verdict) {

@@ -19,11 +19,13 @@ struct ReportOptions {
 
 std::span<const Option> source_options();
 
-// Whom a request is about and how urgent it is.
+// Whom a request is about, and for which slice it is, if any: then it is as urgent as that.
 struct Caller {
   std::string account;  // its digits; empty: the app as a whole
   Priority priority = Priority::scheduled;
-  Caller(std::string a, Priority p) : account(std::move(a)), priority(p) {}
+  Output* slice = nullptr;
+  explicit Caller(std::string a) : account(std::move(a)) {}
+  Caller(std::string a, Output& out) : account(std::move(a)), priority(out.priority()), slice(&out) {}
 };
 
 // The Graph API under one access token. Made without I/O: references resolve and the HTTP client is made at first use.
@@ -43,11 +45,14 @@ class GraphApi {
   const ReportOptions& reports() const { return reports_; }
   const FacebookDialect& dialect() const { return *dialect_; }
   Clock& clock() const { return context_.clock; }
+  // By Meta's clock, as far as an answer has told it.
+  Instant now() const { return context_.clock.now() - ahead_; }
   const asio::any_io_executor& executor() const { return context_.executor; }
 
  private:
   void open();
   ApiRequest request(const char* method, const std::string& node, const Caller& caller) const;
+  task<HttpResponse> call(ApiRequest request);
 
   Settings source_;
   ConnectorContext context_;
@@ -56,6 +61,7 @@ class GraphApi {
   std::int64_t page_size_;
   std::string root_;  // base_url and version
   std::vector<std::string> accounts_;
+  Duration ahead_{};  // our clock is, of Meta's
   std::unique_ptr<HttpClient> own_http_;
   std::unique_ptr<FacebookDialect> dialect_;
   std::unique_ptr<Api> api_;

@@ -75,7 +75,7 @@ struct InsightsReader::Job {
         mapper(s.columns, s.key, s.new_fields),
         key(key_places(s)),
         impressions_at(find_impressions(s, query)) {}
-  Caller caller() const { return Caller(account, out.priority()); }
+  Caller caller() const { return Caller(account, out); }
   std::string name_of(const ReportAsk& ask) const {
     return fmt::format("{} {} {} {} {}", stream.name, account, ask.describe(), ask.ids.empty() ? "" : ask.ids.front(),
                        ask.fields.size());

@@ -186,7 +186,7 @@ task<std::vector<Partition>> Accounts::fetch_all() {
   std::vector<Partition> all;
   RowMapper mapper(partition_columns(), {"account_id"});
   Headers parameters{{"fields", partition_fields}};
-  Caller caller("", Priority::scheduled);
+  Caller caller("");
   EdgeWalk walk(api_, mapper, "me/adaccounts", std::move(parameters), std::move(caller));
   for (auto page = co_await next_page(walk); page; page = co_await next_page(walk)) {
     refuse_rejects(page->batch, "me/adaccounts");
@@ -211,7 +211,7 @@ task<std::vector<Partition>> Accounts::fetch_named() {
 
 task<Partition> Accounts::fetch_one(std::string id) {
   Headers parameters{{"fields", partition_fields}};
-  Caller caller(id, Priority::scheduled);
+  Caller caller(id);
   std::optional<HttpResponse> answer;
   std::string refused;
   try {
@@ -238,7 +238,7 @@ task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
   const auto ids = api.accounts();
   if (ids.empty()) {
     Headers parameters{{"fields", fields}};
-    Caller caller("", out.priority());
+    Caller caller("", out);
     EdgeWalk walk(api, mapper, "me/adaccounts", std::move(parameters), std::move(caller));
     for (auto page = co_await next_page(walk); page; page = co_await next_page(walk))
       co_await out.emit(std::move(page->batch));
@@ -247,7 +247,7 @@ task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
   std::size_t refused = 0;
   for (const auto& id : ids) {
     Headers parameters{{"fields", fields}};
-    Caller caller(id, out.priority());
+    Caller caller(id, out);
     std::optional<HttpResponse> answer;
     Batch batch(stream.columns.size());
     try {
@@ -300,7 +300,7 @@ std::optional<std::int64_t> changed_after(const Slice& slice) {
 task<void> read_objects(GraphApi& api, const StreamSpec& stream, const Slice& slice, Output& out) {
   const auto level = level_of(stream);
   auto mapper = object_mapper(stream);
-  Caller caller(slice.partition().id, out.priority());
+  Caller caller(slice.partition().id, out);
   ObjectWalk walk(api, mapper, level, object_fields(stream), any_status(level), changed_after(slice),
                   std::move(caller));
   for (auto page = co_await walk.next(); page; page = co_await walk.next()) {

@@ -139,9 +139,20 @@ task<Reports::State> Reports::watch(std::string report, Caller caller, std::stri
 
 task<std::optional<std::string>> Reports::complete(const InsightsQuery& query, const ReportAsk& ask, Caller caller,
                                                    std::optional<Error>& failure) {
+  std::optional<std::string> report;
+  // A report takes minutes: others read meanwhile. The calls in it are not on behalf of the slice then.
+  auto* slice = std::exchange(caller.slice, nullptr);
+  if (slice)
+    co_await slice->away(make(query, ask, std::move(caller), report, failure));
+  else
+    co_await make(query, ask, std::move(caller), report, failure);
+  co_return report;
+}
+
+task<void> Reports::make(const InsightsQuery& query, const ReportAsk& ask, Caller caller,
+                         std::optional<std::string>& report, std::optional<Error>& failure) {
   failure.reset();
   const auto slot = co_await slots(caller.account).acquire();
-  std::optional<std::string> report;
   std::string why;
   State state{};
   for (int submission = 0; submission < most_submissions;) {
@@ -153,7 +164,7 @@ task<std::optional<std::string>> Reports::complete(const InsightsQuery& query, c
       failure = error;
       report.reset();
     }
-    if (failure || state == State::complete) co_return report;
+    if (failure || state == State::complete) co_return;
     // A throttle says nothing about the report: the next submission waits for the end of the pause.
     if (state != State::throttled) ++submission;
   }
@@ -164,7 +175,6 @@ task<std::optional<std::string>> Reports::complete(const InsightsQuery& query, c
   // Meta: what fails again and again is mostly too large, whatever the error says.
   failure = error;
   report.reset();
-  co_return report;
 }
 
 }  // namespace sluice::facebook

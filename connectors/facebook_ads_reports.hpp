@@ -33,6 +33,8 @@ class Reports {
 
  private:
   enum class State { complete, failed, throttled, lost };  // lost: it will never be complete
+  task<void> make(const InsightsQuery& query, const ReportAsk& ask, Caller caller, std::optional<std::string>& report,
+                  std::optional<Error>& failure);
   task<std::string> submit(const InsightsQuery& query, const ReportAsk& ask, Caller caller);
   task<State> watch(std::string report, Caller caller, std::string& why);
   Semaphore& slots(const std::string& account);

@@ -23,6 +23,9 @@ class Output {
   // false`.
   virtual void without_columns(const std::vector<std::string>& names, const std::string& why) = 0;
   virtual Priority priority() const = 0;
+  // Waits for something slow with empty hands (a report that is being made, a turn at the rate limit) and leaves the
+  // slice's place among those that are read side by side to others meanwhile. What `waiting` throws comes through.
+  virtual task<void> away(task<void> waiting) { return waiting; }
 };
 
 // Something worth telling the user of `check`.

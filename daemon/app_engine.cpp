@@ -4,7 +4,7 @@ namespace sluice {
 namespace {
 
 // SQLite has one writer, yet slices may be staged while another is published.
-constexpr std::int64_t sink_connections_by_default = 4;
+constexpr int sink_connections_by_default = 4;
 
 // What is secret in the settings is known to the log from the moment it is used.
 void hide(const Settings::Node& node, Log& log) {
@@ -13,11 +13,11 @@ void hide(const Settings::Node& node, Log& log) {
   for (const auto& [name, member] : node.members) hide(*member, log);
 }
 
-std::int64_t connections_of(const SinkSettings& sink) {
+int connections_of(const SinkSettings& sink) {
   const auto& options = sink.kind->options;
   const bool has =
       std::any_of(options.begin(), options.end(), [](const Option& o) { return o.name == "max_connections"; });
-  return has ? std::max<std::int64_t>(sink.settings.integer("max_connections"), 1) : sink_connections_by_default;
+  return has ? static_cast<int>(sink.settings.integer("max_connections")) : sink_connections_by_default;
 }
 
 std::mt19937_64 seeded() {
@@ -38,8 +38,8 @@ struct Engine::Source {
 struct Engine::Target {
   std::unique_ptr<Sink> sink;
   SharedSink shared;
-  Target(std::unique_ptr<Sink> s, asio::any_io_executor executor, std::int64_t connections)
-      : sink(std::move(s)), shared(*sink, std::move(executor), connections) {}
+  Target(std::unique_ptr<Sink> s, const asio::any_io_executor& executor, int connections)
+      : sink(std::move(s)), shared(*sink, executor, connections) {}
 };
 
 Engine::Engine(asio::any_io_executor executor, Clock& clock, Events& events, Log& log, std::int64_t memory)

@@ -116,46 +116,56 @@ task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
 
 // Whether it could not leave soon even if it were alone, because of a bucket that `mine` does not name: then those
 // behind it do not wait for it.
-bool Api::held_elsewhere(const Waiting& other, const std::vector<std::string>& mine) {
+bool Api::held_elsewhere(const ApiRequest& other, const std::vector<std::string>& mine) {
   return std::any_of(other.buckets.begin(), other.buckets.end(), [&](const auto& name) {
     return std::find(mine.begin(), mine.end(), name) == mine.end() &&
            bucket(name).wait(clock_.uptime(), other.cost, other.priority, {}) > a_moment;
   });
 }
 
-std::pair<Duration, std::string> Api::longest_wait(std::list<Waiting>::const_iterator self) {
+std::pair<Duration, std::string> Api::longest_wait(Line::const_iterator place, const ApiRequest& request) {
   std::pair<Duration, std::string> longest{Duration::zero(), {}};
-  for (const auto& name : self->buckets) {
+  for (const auto& name : request.buckets) {
     TokenBucket::Ahead ahead;
     bool before = true;
-    for (auto other = queue_.cbegin(); other != queue_.cend(); ++other) {
-      if (other == self) before = false;
+    for (auto at = queue_.cbegin(); at != queue_.cend(); ++at) {
+      if (at == place) before = false;
+      const auto& other = **at;
       const bool goes_first =
-          other->priority == self->priority ? before : other->priority == Priority::scheduled && other != self;
-      if (!goes_first || std::find(other->buckets.begin(), other->buckets.end(), name) == other->buckets.end() ||
-          held_elsewhere(*other, self->buckets))
+          other.priority == request.priority ? before : other.priority == Priority::scheduled && at != place;
+      if (!goes_first || std::find(other.buckets.begin(), other.buckets.end(), name) == other.buckets.end() ||
+          held_elsewhere(other, request.buckets))
         continue;
-      (other->priority == Priority::scheduled ? ahead.scheduled : ahead.backfill) += other->cost;
+      (other.priority == Priority::scheduled ? ahead.scheduled : ahead.backfill) += other.cost;
     }
-    const auto wait = bucket(name).wait(clock_.uptime(), self->cost, self->priority, ahead);
+    const auto wait = bucket(name).wait(clock_.uptime(), request.cost, request.priority, ahead);
     if (wait > longest.first) longest = {wait, name};
   }
   return longest;
 }
 
 task<void> Api::wait_turn(const ApiRequest& request, Attempts& attempts) {
+  // Its tokens are taken before it waits for its place: others must not wait for a call that waits for them.
+  const auto foreseen = longest_wait(queue_.end(), request).first;
+  if (request.slice && foreseen > a_moment)
+    co_await request.slice->away(stand_in_line(request, attempts));
+  else
+    co_await stand_in_line(request, attempts);
+}
+
+task<void> Api::stand_in_line(const ApiRequest& request, Attempts& attempts) {
   struct Place {
     Api& api;
-    std::list<Waiting>::iterator at;
+    Line::iterator at;
     bool served = false;
     ~Place() {
       api.queue_.erase(at);
       if (!served) api.meeting_->sooner.notify_all();  // those behind a caller that went away move up
     }
   };
-  const auto self = queue_.insert(queue_.end(), Waiting{request.priority, request.cost, request.buckets});
-  Place place{*this, self};
-  for (auto [wait, name] = longest_wait(self); wait > Duration::zero(); std::tie(wait, name) = longest_wait(self)) {
+  Place place{*this, queue_.insert(queue_.end(), &request)};
+  for (auto [wait, name] = longest_wait(place.at, request); wait > Duration::zero();
+       std::tie(wait, name) = longest_wait(place.at, request)) {
     const auto began = clock_.uptime();
     co_await with_timeout(clock_, std::min(wait, longest_sleep), meeting_->sooner.wait());
     const auto slept = clock_.uptime() - began;
@@ -164,6 +174,13 @@ task<void> Api::wait_turn(const ApiRequest& request, Attempts& attempts) {
   }
   for (const auto& name : request.buckets) bucket(name).take(clock_.uptime(), request.cost, request.priority);
   place.served = true;
+}
+
+task<void> Api::sleep(const ApiRequest& request, Duration wait) {
+  if (request.slice && wait > a_moment)
+    co_await request.slice->away(clock_.sleep_for(wait));
+  else
+    co_await clock_.sleep_for(wait);
 }
 
 task<Api::Exchange> Api::exchange(const ApiRequest& request, BodyReader* reader) {
@@ -240,7 +257,7 @@ task<void> Api::recover(const ApiRequest& request, Attempts& attempts, const Exc
     throw ApiError(remedy, failed.reason, message + ")" + advice_for(*failed.error), failed.error->wait());
   }
   events_.emit(RequestRetried{options_.source, failed.reason, failed.error->what(), *delay});
-  co_await clock_.sleep_for(*delay);
+  co_await sleep(request, *delay);
   attempts.waited += std::min(*delay, std::max(Duration::zero(), failed.error->wait().value_or(Duration::zero())));
 }
 
@@ -277,7 +294,7 @@ task<void> Api::pause(const ApiRequest& request, Attempts& attempts, const Excha
   if (names.empty()) wait = options_.retry.delay(1, Duration::zero(), *failed.error, rng_).value_or(1min);
   events_.emit(RequestRetried{options_.source, "throttled", failed.error->what(), wait});
   if (own) co_return;
-  co_await clock_.sleep_for(wait);
+  co_await sleep(request, wait);
   attempts.waited += wait;
 }
 

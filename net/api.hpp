@@ -62,6 +62,7 @@ struct ApiRequest {
   // false: a failure is thrown at once (the caller asks differently by itself). Throttles are waited out all the same,
   // and a refused credential is renewed: neither says anything about the request.
   bool retry = true;
+  Output* slice = nullptr;  // whose place is left to others during long waits, if it is for a slice
   ApiRequest(HttpRequest h, std::vector<std::string> b, Priority p)
       : http(std::move(h)), buckets(std::move(b)), priority(p) {}
 };
@@ -91,11 +92,7 @@ class Api {
  private:
   struct Attempts;
   struct Exchange;
-  struct Waiting {
-    Priority priority;
-    double cost;
-    const std::vector<std::string>& buckets;
-  };
+  using Line = std::list<const ApiRequest*>;  // calls that wait for their turn, in the order of their coming
   // What the tasks that use the Api wait for. Made by the first of them: it knows the executor.
   struct Meeting {
     Signal sooner;  // a turn may come earlier than was foreseen
@@ -105,6 +102,8 @@ class Api {
 
   task<Exchange> repeat(ApiRequest request, BodyReader* reader);
   task<void> wait_turn(const ApiRequest& request, Attempts& attempts);
+  task<void> stand_in_line(const ApiRequest& request, Attempts& attempts);
+  task<void> sleep(const ApiRequest& request, Duration wait);
   task<Exchange> exchange(const ApiRequest& request, BodyReader* reader);
   task<Exchange> transfer(HttpRequest request, BodyReader* reader);
   // What to do about a failure: returns to try again, or throws it for the caller.
@@ -112,8 +111,8 @@ class Api {
   task<bool> renew_after(std::int64_t renewals_seen);
   task<void> pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
 
-  bool held_elsewhere(const Waiting& other, const std::vector<std::string>& mine);
-  std::pair<Duration, std::string> longest_wait(std::list<Waiting>::const_iterator self);
+  bool held_elsewhere(const ApiRequest& other, const std::vector<std::string>& mine);
+  std::pair<Duration, std::string> longest_wait(Line::const_iterator place, const ApiRequest& request);
   TokenBucket& bucket(const std::string& name);
   void learn(const ApiRequest& request, const Verdict& verdict);
   void tell_state(const std::string& name);
@@ -126,7 +125,7 @@ class Api {
   Events& events_;
   Rng& rng_;
   std::map<std::string, TokenBucket> buckets_;
-  std::list<Waiting> queue_;
+  Line queue_;
   std::optional<Meeting> meeting_;
   std::int64_t renewals_ = 0;  // how often a new credential was asked for, with whatever result
   bool renewed_ = false;       // the result of the last time

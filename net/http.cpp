@@ -26,9 +26,9 @@ void append_encoded(std::string& out, std::string_view text) {
 }
 
 // "Sun, 06 Nov 1994 08:49:37 GMT"
-std::optional<Instant> parse_http_date(const std::string& text) {
+std::optional<Instant> parse_http_date(const std::optional<std::string>& text) {
   Instant when;
-  if (!cctz::parse("%a, %d %b %Y %H:%M:%S GMT", text, cctz::utc_time_zone(), &when)) return {};
+  if (!text || !cctz::parse("%a, %d %b %Y %H:%M:%S GMT", *text, cctz::utc_time_zone(), &when)) return {};
   return when;
 }
 
@@ -40,14 +40,18 @@ std::optional<std::string> HttpResponse::header(std::string_view name) const {
   return {};
 }
 
+std::optional<Instant> date_of(const HttpResponse& response) {
+  return parse_http_date(response.header("date"));
+}
+
 std::optional<Duration> retry_after(const HttpResponse& response) {
   const auto text = response.header("retry-after");
   if (!text) return {};
   std::uint32_t seconds = 0;
   const auto [end, bad] = std::from_chars(text->data(), text->data() + text->size(), seconds);
   if (bad == std::errc() && end == text->data() + text->size()) return std::chrono::seconds(seconds);
-  const auto until = parse_http_date(*text);
-  const auto from = parse_http_date(response.header("date").value_or(""));
+  const auto until = parse_http_date(text);
+  const auto from = date_of(response);
   if (!until || !from) return {};
   return std::max(*until - *from, Duration::zero());
 }

@@ -81,6 +81,9 @@ struct HttpOptions {
 // The real one: Beast, TLS 1.2 and newer verified against `ca_file` or the system's authorities, gzip.
 std::unique_ptr<HttpClient> make_http_client(asio::any_io_executor executor, Clock& clock, HttpOptions options);
 
+// When the server answered, by its own clock (`Date`); whole seconds.
+std::optional<Instant> date_of(const HttpResponse& response);
+
 // How long the Retry-After header asks to wait: seconds, or a date, which counts from the answer's own Date, so that
 // the clocks need not agree. Nothing where there is none that can be read.
 std::optional<Duration> retry_after(const HttpResponse& response);

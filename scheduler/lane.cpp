@@ -19,14 +19,15 @@ constexpr int max_additions = 20;
 class LaneOutput final : public Output {
  public:
   LaneOutput(const LaneJob& job, const Slice& slice, const StreamPlan& plan, LiveStream& stream, RunContext& context,
-             Load& load, std::function<task<void>()> first_batch)
+             Load& load, std::function<task<void>()> first_batch, std::function<task<void>(task<void>)> away)
       : job_(job),
         slice_(slice),
         plan_(plan),
         stream_(stream),
         context_(context),
         load_(load),
-        first_batch_(std::move(first_batch)) {}
+        first_batch_(std::move(first_batch)),
+        away_(std::move(away)) {}
 
   task<void> emit(Batch batch) override {
     meet_new_fields(batch.unknown_fields);
@@ -55,6 +56,7 @@ class LaneOutput final : public Output {
   }
 
   Priority priority() const override { return job_.priority; }
+  task<void> away(task<void> waiting) override { return away_(std::move(waiting)); }
 
   std::int64_t read = 0, filtered = 0, repaired = 0;
   bool complete = true;
@@ -76,7 +78,24 @@ class LaneOutput final : public Output {
   RunContext& context_;
   Load& load_;
   std::function<task<void>()> first_batch_;
+  std::function<task<void>(task<void>)> away_;
 };
+
+// What is taken of a thing that runs share, and of the part of it that backfills may take.
+struct Taken {
+  Semaphore::Permit of_backfills, one;
+  void release() {
+    one.release();
+    of_backfills.release();
+  }
+};
+
+task<Taken> take(Semaphore& shared, Semaphore& of_backfills, Priority priority) {
+  Taken taken;
+  if (priority == Priority::backfill) taken.of_backfills = co_await of_backfills.acquire();
+  taken.one = co_await shared.acquire();
+  co_return taken;
+}
 
 class Lane {
  public:
@@ -87,6 +106,7 @@ class Lane {
         result_(result),
         states_(job_.slices.size()),
         side_by_side_(executor, job_.parallel),
+        connections_(executor, some_of(context.sink.connections)),
         publishing_(executor, 1),
         moved_(executor),
         executor_(executor) {}
@@ -102,13 +122,18 @@ class Lane {
   }
 
  private:
-  // A slice's place in the order of those that move progress. A sink connection is only waited for once the predecessor
-  // has one (or is done): so the head of a lane never waits for what its followers hold.
+  // A slice goes on by one of two: a place among those that are read side by side, then a permit for a connection of
+  // the sink. Whoever has a permit waits for no place, and nobody keeps a place while it waits for a slice that has
+  // none: so all go on.
   struct State {
+    Taken place;
+    bool has_place = false;
+    Semaphore::Permit lanes_share;  // of the sink's connections
+    Taken permit;
     bool has_permit = false;
     bool done = false;
     bool failed = false;
-    Semaphore::Permit permit;
+    bool goes_first() const { return has_permit || done; }
   };
 
   bool moves(std::size_t i) const { return job_.slices[i].done_to.has_value(); }
@@ -122,9 +147,7 @@ class Lane {
 
   task<void> supervise(std::size_t i) {
     const auto here = co_await side_by_side_.acquire();
-    Semaphore::Permit beside;
-    if (job_.priority == Priority::backfill) beside = co_await context_.source.backfill_slots.acquire();
-    const auto slot = co_await context_.source.slots.acquire();
+    co_await take_place(i);
     const auto started = context_.clock.uptime();
     const auto& slice = job_.slices[i].slice;
     context_.events.emit(SliceStarted{job_.run, job_.id.pipeline, job_.id.stream, slice.id()});
@@ -156,7 +179,7 @@ class Lane {
       if (!failure) break;
       const auto wait = retry_within_run.delay(++failures, Duration::zero(), *failure, context_.rng);
       if (!failure->passing() || !wait) break;
-      co_await context_.clock.sleep_for(*wait);
+      co_await away(i, context_.clock.sleep_for(*wait));
     }
     if (failure) fail(i, *failure, started);
     finish(i);
@@ -164,7 +187,9 @@ class Lane {
 
   void finish(std::size_t i) {
     states_[i].done = true;
+    leave_place(i);
     states_[i].permit.release();
+    states_[i].lanes_share.release();
     moved_.notify_all();
   }
 
@@ -181,12 +206,53 @@ class Lane {
     context_.events.emit(ended);
   }
 
+  task<void> take_place(std::size_t i) {
+    auto& state = states_[i];
+    if (state.has_place || state.has_permit) co_return;
+    state.place = co_await take(context_.source.slots, context_.source.backfill_slots, job_.priority);
+    state.has_place = true;
+  }
+
+  void leave_place(std::size_t i) {
+    if (!states_[i].has_place) return;
+    states_[i].place.release();
+    states_[i].has_place = false;
+    moved_.notify_all();
+  }
+
+  // See Output::away. It comes back after those whose rows have to be published before: what it would read until then
+  // would only lie in memory.
+  task<void> away(std::size_t i, task<void> waiting) {
+    leave_place(i);
+    co_await std::move(waiting);
+    co_await wait_for_predecessor(i);
+    co_await take_place(i);
+  }
+
+  task<void> wait_for_predecessor(std::size_t i) {
+    const auto* before = predecessor(i);
+    while (before != nullptr && !before->goes_first()) {
+      if (!all_before_have_places(i)) leave_place(i);
+      co_await moved_.wait();
+    }
+  }
+
+  bool all_before_have_places(std::size_t i) const {
+    for (const auto* before = predecessor(i); before != nullptr && !before->goes_first(); before = predecessor(i)) {
+      if (!before->has_place) return false;
+      i = static_cast<std::size_t>(before - states_.data());
+    }
+    return true;
+  }
+
+  // In the order of the slices that move progress: the head of a lane never waits for what its followers hold.
   task<void> wait_for_permit(std::size_t i) {
-    if (states_[i].has_permit) co_return;
-    if (const auto* before = predecessor(i))
-      while (!before->has_permit && !before->done) co_await moved_.wait();
-    states_[i].permit = co_await context_.sink.permits.acquire();
-    states_[i].has_permit = true;
+    auto& state = states_[i];
+    if (state.has_permit) co_return;
+    co_await wait_for_predecessor(i);
+    state.lanes_share = co_await connections_.acquire();
+    state.permit = co_await take(context_.sink.permits, context_.sink.backfill_permits, job_.priority);
+    state.has_permit = true;
     moved_.notify_all();
   }
 
@@ -199,8 +265,12 @@ class Lane {
       const auto started = context_.clock.uptime();
       const auto read_started = context_.clock.now();
       auto load = co_await context_.sink.sink.open(plan->table, job_.id, slice, job_.run, read_started);
-      LaneOutput out(job_, slice, *plan, stream_, context_, *load, [this, i] { return wait_for_permit(i); });
+      LaneOutput out(
+          job_, slice, *plan, stream_, context_, *load, [this, i] { return wait_for_permit(i); },
+          [this, i](task<void> waiting) { return away(i, std::move(waiting)); });
+      co_await take_place(i);
       co_await context_.source.connector.read(plan->spec, slice, out);
+      leave_place(i);
       co_await wait_for_permit(i);
       if (const auto* before = predecessor(i))
         while (!before->done) co_await moved_.wait();
@@ -294,6 +364,7 @@ class Lane {
   std::int64_t repaired_ = 0;
   std::vector<State> states_;
   Semaphore side_by_side_;
+  Semaphore connections_;  // the lane's share of the sink's
   Semaphore publishing_;
   Signal moved_;
   asio::any_io_executor executor_;

@@ -15,8 +15,8 @@
 
 namespace sluice {
 
-// How many of `places` backfills may take together.
-constexpr int backfill_places(int places) {
+// How many of `places` backfills, or the slices of one lane, may take together: one is left to the others.
+constexpr int some_of(int places) {
   return std::max(1, places - 1);
 }
 
@@ -28,19 +28,19 @@ constexpr RetryPolicy retry_within_run{3, std::chrono::seconds(1), std::chrono::
 struct SharedSource {
   Connector& connector;
   Semaphore slots;           // slices being extracted
-  Semaphore backfill_slots;  // those of backfills: where there are several, one is left to the live runs
+  Semaphore backfill_slots;  // those of backfills
   SharedSource(Connector& c, const asio::any_io_executor& executor)
-      : connector(c),
-        slots(executor, c.parallel_slices()),
-        backfill_slots(executor, backfill_places(c.parallel_slices())) {}
+      : connector(c), slots(executor, c.parallel_slices()), backfill_slots(executor, some_of(c.parallel_slices())) {}
 };
 
 // A sink as all its runs share it.
 struct SharedSink {
   Sink& sink;
-  Semaphore permits;  // slices that hold, or may soon hold, one of its connections
-  SharedSink(Sink& s, asio::any_io_executor executor, std::int64_t connections)
-      : sink(s), permits(std::move(executor), connections) {}
+  Semaphore permits;           // slices that hold, or may soon hold, one of its connections
+  Semaphore backfill_permits;  // those of backfills
+  int connections;
+  SharedSink(Sink& s, const asio::any_io_executor& executor, int places)
+      : sink(s), permits(executor, places), backfill_permits(executor, some_of(places)), connections(places) {}
 };
 
 // What runs leave for later runs of the same process.

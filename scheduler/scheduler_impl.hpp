@@ -25,7 +25,7 @@ class Scheduler::Impl {
         stop_(executor),
         places_(executor),
         replacing_(executor, 1),
-        backfills_(executor, backfill_places(concurrent_runs)),
+        backfills_(executor, some_of(concurrent_runs)),
         last_look_(clock.now()) {}
 
   task<void> replace(std::vector<ScheduledPipeline> pipelines);

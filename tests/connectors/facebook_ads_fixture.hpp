@@ -29,6 +29,12 @@ class KeptOutput final : public Output {
     reason = why;
   }
   Priority priority() const override { return Priority::scheduled; }
+  task<void> away(task<void> waiting) override {
+    ++away_;
+    co_await std::move(waiting);
+    --away_;
+  }
+  bool is_away() const { return away_ > 0; }
 
   // The values of one column, row by row.
   std::vector<std::string> column(const std::string& name) const {
@@ -59,6 +65,7 @@ class KeptOutput final : public Output {
     return values;
   }
   StreamSpec stream_;
+  int away_ = 0;
 };
 
 // A connector against a scripted API, in virtual time. At its end no request may have had the token in its URL or body,

@@ -94,6 +94,20 @@ TEST_CASE("an account whose row cannot be read is not left out silently") {
   CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(spec)), Catch::Contains("account_id"));
 }
 
+TEST_CASE("the horizon is by Meta's clock: a machine whose clock is ahead asks again for what it called past") {
+  Facebook fb;
+  fb.http.expect("GET /v26.0/act_1")
+      .reply(200, R"({"account_id":"1","name":"One","timezone_name":"UTC"})",
+             {{"Date", "Mon, 02 Mar 2026 10:00:00 GMT"}});
+  fb.world.run(fb.connector->partitions(fb.stream("campaigns")));
+  const auto horizon = [&](const char* at) {
+    return fb.world.run(fb.connector->horizon(fb.stream("campaigns"), Partition("1"), *parse_instant(at)));
+  };
+  CHECK(fb.world.clock().now() == parse_instant("2026-03-02T12:00:00Z"));
+  CHECK(horizon("2026-03-02T12:00:00Z") == "2026-03-02T09:50:00Z");
+  CHECK(horizon("2026-03-02T08:00:00Z") == "2026-03-02T07:50:00Z");
+}
+
 TEST_CASE("the horizon stays behind the start of the read") {
   Facebook fb;
   const auto spec = fb.stream("ads");

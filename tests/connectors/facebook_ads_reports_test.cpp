@@ -243,6 +243,23 @@ TEST_CASE("reports ask for objects of every status, so that deleted ads keep the
   }
 }
 
+TEST_CASE("while its report is made, a slice leaves its place to others") {
+  Facebook fb;
+  const auto spec = fb.stream("insights");
+  KeptOutput out(spec);
+  int made = 0;
+  fb.http.answer_with([&](const HttpRequest& request) {
+    const auto path = path_of(request);
+    CHECK(out.is_away() == !path.ends_with("77/insights"));
+    if (request.method == "POST") return HttpResponse(200, {}, submitted);
+    if (path.ends_with("/insights")) return HttpResponse(200, {}, rows({}));
+    return HttpResponse(200, {},
+                        ++made < 3 ? R"({"async_status":"Job Running","async_percent_completion":5})" : completed);
+  });
+  fb.world.run(fb.connector->read(spec, fb.day("2026-03-01"), out));
+  CHECK(made == 3);
+}
+
 TEST_CASE("no more reports of an account are under way at once than the file allows") {
   Facebook fb("report: {concurrency: 2}");
   int open = 0, most = 0;

@@ -304,6 +304,35 @@ TEST_CASE("a call waits for all of its buckets") {
   CHECK(bench.http.requests()[2].at == 2s);
 }
 
+TEST_CASE("a call for a slice leaves the slice's place to others while it waits for long, not for a moment") {
+  struct Slice final : Output {
+    task<void> emit(Batch) override { co_return; }
+    void without_columns(const std::vector<std::string>&, const std::string&) override {}
+    Priority priority() const override { return Priority::scheduled; }
+    task<void> away(task<void> waiting) override {
+      ++times;
+      return waiting;
+    }
+    int times = 0;
+  } slice;
+  Bench bench;
+  bench.options.limit = RateLimit{0.5, 1, 0.75, 0.3};
+  auto request = get("/me");
+  request.slice = &slice;
+  bench.http.expect("GET /me").reply(200, "");
+  bench.call(request);
+  CHECK(slice.times == 0);  // there was a token
+  bench.http.expect("GET /me").reply(200, "");
+  bench.call(request);
+  CHECK(slice.times == 1);  // two seconds for the next
+  bench.http.expect("GET /me").fail(reset());
+  bench.http.expect("GET /me").reply(200, "");
+  bench.world.run(bench.world.clock().sleep_for(1min));
+  bench.call(request);
+  CHECK(slice.times >= 2);  // before it is repeated
+  CHECK(bench.http.everything_seen());
+}
+
 TEST_CASE("usage is learnt from every answer, refusals too") {
   Bench bench;
   bench.http.expect("GET /me").reply(403, "", {{"X-Usage", "account 0.95"}, {"X-Usage", "account 0.20"}});

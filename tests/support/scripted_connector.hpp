@@ -19,7 +19,9 @@ class ScriptedConnector final : public Connector {
   struct Answer {
     std::vector<Error> errors;                     // thrown by the first reads
     std::vector<std::vector<std::int64_t>> reads;  // values of n, read after read; the last one repeats
+    Duration elsewhere{};                          // first it waits for this, its place left to others
     Duration delay{};
+    Duration after_rows{};                    // away again, with rows handed on
     std::map<std::string, DataType> unknown;  // fields that no column asks for, by path
     std::int64_t repaired = 0;                // characters
     std::size_t count = 0;                    // of the reads that gave rows
@@ -60,6 +62,7 @@ class ScriptedConnector final : public Connector {
     reads.push_back(slice.id());
     specs.push_back(spec);
     auto& answer = answers[slice.id()];
+    if (answer.elsewhere > Duration::zero()) co_await out.away(clock_.sleep_for(answer.elsewhere));
     most_reading = std::max(most_reading, ++now_reading);
     struct Left {
       int& n;
@@ -88,6 +91,7 @@ class ScriptedConnector final : public Connector {
       if (std::none_of(spec.columns.begin(), spec.columns.end(), known)) batch.unknown_fields.insert(field);
     }
     co_await out.emit(std::move(batch));
+    if (answer.after_rows > Duration::zero()) co_await out.away(clock_.sleep_for(answer.after_rows));
   }
   Batch parse(const StreamSpec& spec, std::string_view) const override { return Batch(spec.columns.size()); }
   task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
