@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "sinks/publish_rules.hpp"
-
 namespace sluice {
 namespace {
 
@@ -42,11 +40,11 @@ PostgresStage::PostgresStage(const PostgresCore& core, const Table& table, const
       memory_(core.options.memory_per_slice),
       encoder_(columns),
       told_by_bytes_(bytes_tell_keys(columns)),
-      rows_(told_by_bytes_ && !table.key.empty()) {}
+      rows_(told_by_bytes_ && !table.key.empty()),
+      rejects_(table, slice) {}
 
 void PostgresStage::add(Batch& batch) {
-  std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
-  batch.rejects.clear();
+  rejects_.take(batch);
   for (std::size_t i = 0; i < batch.rows(); ++i) take(batch, i);
 }
 
@@ -54,7 +52,7 @@ void PostgresStage::take(Batch& batch, std::size_t i) {
   scratch_.clear();
   Reject why;
   if (!encoder_.encode(batch, i, scratch_, why)) {
-    rejects_.push_back(reject_of(table_, batch, i, std::move(why.rule), std::move(why.reason)));
+    rejects_.add(reject_of(table_, batch, i, std::move(why.rule), std::move(why.reason)));
     return;
   }
   ++taken_;

@@ -6,6 +6,7 @@
 #include "sinks/postgres_load.hpp"
 #include "sinks/postgres_rows.hpp"
 #include "sinks/postgres_statements.hpp"
+#include "sinks/publish_rules.hpp"
 
 namespace sluice {
 
@@ -44,7 +45,7 @@ class PostgresStage {
 
   std::int64_t taken() const { return taken_; }  // rows that fit, duplicates included
   std::int64_t duplicates() const { return duplicates_; }
-  const std::vector<Reject>& rejects() const { return rejects_; }
+  const std::vector<Reject>& rejects() const { return rejects_.all(); }
 
  private:
   void take(Batch& batch, std::size_t i);
@@ -62,7 +63,7 @@ class PostgresStage {
   const bool told_by_bytes_;  // equal keys have equal bytes
   EncodedRows rows_;
   ByteBuffer scratch_;
-  std::vector<Reject> rejects_;
+  Rejects rejects_;
   std::int64_t taken_ = 0, duplicates_ = 0;
   std::int64_t sent_ = 0;  // rows in the temporary table that outlives transactions
   std::int64_t settled_rows_ = 0;

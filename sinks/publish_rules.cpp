@@ -207,18 +207,37 @@ std::string key_json(std::span<const std::string> values) {
   return array.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-void check_reject_share(const Table& table, const Slice& slice, std::int64_t read, std::span<const Reject> rejects) {
-  const auto count = static_cast<std::int64_t>(rejects.size());
-  if (count <= 10 || count * 10 <= read) return;
+namespace {
+
+[[noreturn]] void throw_too_many(const Table& table, const Slice& slice, const std::string& share,
+                                 std::span<const Reject> rejects) {
   std::map<std::string_view, std::int64_t> reasons;
   for (const auto& reject : rejects) ++reasons[reject.reason];
   const auto most =
       std::max_element(reasons.begin(), reasons.end(), [](auto& a, auto& b) { return a.second < b.second; });
-  throw Error(
-      Remedy::give_up,
-      fmt::format("table {}, slice {}: {} of {} rows do not fit, too many to set aside; nothing was loaded. The most "
-                  "frequent reason ({} times): {}. Correct the stream's `transform:` or name a new table",
-                  table.name, slice.id(), count, read, most->second, most->first));
+  throw Error(Remedy::give_up,
+              fmt::format("table {}, slice {}: {} rows do not fit, too many to set aside; nothing was loaded. The most "
+                          "frequent reason ({} times): {}. Correct the stream's `transform:` or name a new table",
+                          table.name, slice.id(), share, most->second, most->first));
+}
+
+}  // namespace
+
+void Rejects::add(Reject reject) {
+  bytes_ += sizeof(Reject) + reject.key.size() + reject.reason.size() + reject.rule.size() + reject.raw.size();
+  all_.push_back(std::move(reject));
+  if (bytes_ > most_bytes) throw_too_many(table_, slice_, fmt::format("more than {}", all_.size() - 1), all_);
+}
+
+void Rejects::take(Batch& batch) {
+  for (auto& reject : batch.rejects) add(std::move(reject));
+  batch.rejects.clear();
+}
+
+void check_reject_share(const Table& table, const Slice& slice, std::int64_t read, std::span<const Reject> rejects) {
+  const auto count = static_cast<std::int64_t>(rejects.size());
+  if (count <= 10 || count * 10 <= read) return;
+  throw_too_many(table, slice, fmt::format("{} of {}", count, read), rejects);
 }
 
 void check_balance(const Table& table, const Slice& slice, const Counts& c) {

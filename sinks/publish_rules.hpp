@@ -35,6 +35,25 @@ void reject_strays(const Table& table, const Slice& slice, Batch& batch);
 // A row of the batch as a reject, with its key, where that can be read, and the source's own JSON, or its cells.
 Reject reject_of(const Table& table, const Batch& batch, std::size_t row, std::string rule, std::string reason);
 
+// The rows of a slice that do not fit, kept until it is published. Throws Error(give_up) when they are more than memory
+// should hold: then it is not the rows that are wrong.
+class Rejects {
+ public:
+  static constexpr std::size_t most_bytes = 8 << 20;
+
+  Rejects(const Table& table, const Slice& slice) : table_(table), slice_(slice) {}
+  void add(Reject reject);
+  // Takes the batch's.
+  void take(Batch& batch);
+  const std::vector<Reject>& all() const { return all_; }
+
+ private:
+  const Table& table_;
+  const Slice& slice_;
+  std::vector<Reject> all_;
+  std::size_t bytes_ = 0;
+};
+
 // What a later read of the same table and partition means for a slice that is about to be published.
 enum class Overtaken {
   no,

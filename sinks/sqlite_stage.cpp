@@ -55,7 +55,8 @@ Stage::Stage(Database& database, const Target& target)
     : database_(database),
       target_(target),
       columns_(columns_of(database, target.table)),
-      holding_(nothing_in_the_way(database, target)) {
+      holding_(nothing_in_the_way(database, target)),
+      rejects_(target.table, target.slice) {
   const auto& table = target.table;
   // 0 and -0 are one key in two texts.
   for (const auto& name : table.key)
@@ -102,8 +103,7 @@ void Stage::prepare_table() {
 void Stage::add(Batch& batch) {
   clean(batch);
   reject_strays(target_.table, target_.slice, batch);
-  std::move(batch.rejects.begin(), batch.rejects.end(), std::back_inserter(rejects_));
-  batch.rejects.clear();
+  rejects_.take(batch);
   if (holding_ && held_bytes_ + batch.bytes() <= most_held) {
     held_bytes_ += batch.bytes();
     held_.push_back(batch);
@@ -185,7 +185,7 @@ void Stage::add_row(const Batch& batch, std::size_t row) {
     auto& column = columns_[i];
     auto misfit = column.bind(*insert_, static_cast<int>(i) + 1, batch, cells[column.source()]);
     if (!misfit) continue;
-    rejects_.push_back(reject_of(target_.table, batch, row, std::move(misfit->rule), std::move(misfit->reason)));
+    rejects_.add(reject_of(target_.table, batch, row, std::move(misfit->rule), std::move(misfit->reason)));
     return;
   }
   insert_->run();

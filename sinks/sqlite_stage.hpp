@@ -2,11 +2,12 @@
 #include <cstdint>
 #include <optional>
 #include <set>
-#include <string>
 #include <vector>
 
 #include "core/sink.hpp"
 #include "db/sqlite.hpp"
+#include "sinks/publish_rules.hpp"
+#include "sinks/publish_rules.hpp"
 #include "sinks/sqlite_columns.hpp"
 #include "sinks/sqlite_region.hpp"
 
@@ -39,7 +40,7 @@ class Stage {
 
   std::int64_t rows() const { return rows_; }
   std::int64_t duplicates() const { return duplicates_; }
-  const std::vector<Reject>& rejects() const { return rejects_; }
+  const std::vector<Reject>& rejects() const { return rejects_.all(); }
   // Columns in which rows of one key differ, of a stream whose key should tell all rows apart.
   const std::set<std::string>& contradictions() const { return contradictions_; }
   const std::vector<StoredColumn>& columns() const { return columns_; }
@@ -64,7 +65,7 @@ class Stage {
   bool holding_;
   std::size_t held_bytes_ = 0;
   std::vector<Batch> held_;
-  std::vector<Reject> rejects_;
+  Rejects rejects_;
   std::set<std::string> contradictions_;
   std::int64_t rows_ = 0, duplicates_ = 0;
 };

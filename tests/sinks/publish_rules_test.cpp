@@ -76,6 +76,22 @@ TEST_CASE("a slice fails with more than ten rejected rows that are more than a t
                     Catch::Contains("11 of 109") && Catch::Contains("(7 times): spend is text"));
 }
 
+TEST_CASE("rows that do not fit are kept until they are more than memory should hold") {
+  Table table;
+  const auto slice = march(1, 2);
+  Rejects rejects(table, slice);
+  Reject reject;
+  reject.reason = "column n: not a number";
+  reject.raw = std::string(100'000, 'x');
+  for (int i = 0; i < 80; ++i) rejects.add(reject);
+  CHECK(rejects.all().size() == 80);
+  const auto more = [&] {
+    for (int i = 0; i < 10; ++i) rejects.add(reject);
+  };
+  CHECK_THROWS_WITH(more(), Catch::Contains("more than 83 rows do not fit") && Catch::Contains("(84 times)") &&
+                                Catch::Contains("column n: not a number"));
+}
+
 TEST_CASE("counts that do not add up fail the slice") {
   Table table;
   Counts counts;
