@@ -72,7 +72,7 @@ pipelines:
         table: insights
         level: ad
         fields: [campaign_id, adset_id, ad_id, campaign_name, adset_name, ad_name, impressions, clicks, spend, reach,
-                 frequency, cpc, cpm, ctr, inline_link_clicks, actions]
+                 frequency, cpc, cpm, ctr, inline_link_clicks]
 YAML
 }
 

@@ -35,6 +35,7 @@ class FacebookAds final : public Connector {
   // Reports are made by Meta while we wait: waiting for several costs nothing.
   int parallel_slices() const override { return 8; }
   std::optional<std::int64_t> estimated_requests(const StreamSpec& stream, std::int64_t slices) const override;
+  std::string waiting_for() override { return api_.waiting_for(); }
   task<std::vector<Finding>> check() override;
 
  private:
@@ -65,6 +66,9 @@ task<void> FacebookAds::read(const StreamSpec& stream, const Slice& slice, Outpu
 }
 
 Batch FacebookAds::parse(const StreamSpec& stream, std::string_view reply) const {
+  const auto answer = nlohmann::json::parse(reply, nullptr, false);
+  if (answer.is_object() && answer.contains("error"))
+    throw Error(Remedy::give_up, fmt::format("the API refused: {}", answer["error"].dump()));
   auto mapper = object_mapper(stream);  // insights have no member that it passes over
   auto batch = mapper.map_saved(std::string(reply), "data");
   keep_each_creative_once(batch, stream);

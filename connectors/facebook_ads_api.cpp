@@ -76,11 +76,21 @@ ReportOptions read_report_options(const Settings& table) {
   return options;
 }
 
-std::string account_digits(const Settings& source, std::string text) {
-  const auto digits = text.substr(text.starts_with("act_") ? 4 : 0);
-  if (!digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos) return digits;
-  throw Error(Remedy::give_up, fmt::format("{}: \"{}\" is no ad account; expected its number, like \"1234567890\"",
-                                           to_string(source.where("accounts")), text));
+// As digits. Throws Error(give_up).
+std::vector<std::string> read_accounts(const Settings& source) {
+  const auto refuse = [](const std::string& why) { throw Error(Remedy::give_up, "\"accounts\": " + why); };
+  std::vector<std::string> accounts;
+  for (const auto& text : source.texts("accounts")) {
+    const auto digits = text.substr(text.starts_with("act_") ? 4 : 0);
+    if (digits.empty() || digits.find_first_not_of("0123456789") != std::string::npos)
+      refuse(fmt::format("\"{}\" is no ad account; expected its number, like \"1234567890\"", text));
+    if (std::find(accounts.begin(), accounts.end(), digits) != accounts.end())
+      refuse(fmt::format("the ad account {} stands there twice; remove one", digits));
+    accounts.push_back(digits);
+  }
+  if (accounts.empty() && source.has("accounts"))
+    refuse("it is empty: name some, or leave it out for every account that the token can read");
+  return accounts;
 }
 
 }  // namespace
@@ -94,7 +104,9 @@ GraphApi::GraphApi(const Settings& source, const ConnectorContext& context)
       context_(context),
       api_options_(read_api_options(source, context.source)),
       reports_(read_report_options(source.table("report"))),
-      page_size_(source.integer("page_size")) {}
+      page_size_(source.integer("page_size")) {
+  if (!source.refers("accounts")) accounts_ = read_accounts(source);
+}
 
 void GraphApi::open() {
   if (api_) return;
@@ -102,14 +114,7 @@ void GraphApi::open() {
   root_ = source_.text("base_url");
   while (root_.ends_with('/')) root_.pop_back();
   root_ += "/" + version + "/";
-  accounts_.clear();
-  for (const auto& account : source_.texts("accounts")) {
-    auto digits = account_digits(source_, account);
-    if (std::find(accounts_.begin(), accounts_.end(), digits) != accounts_.end())
-      throw Error(Remedy::give_up, fmt::format("{}: the ad account {} stands there twice; remove one",
-                                               to_string(source_.where("accounts")), digits));
-    accounts_.push_back(std::move(digits));
-  }
+  if (source_.refers("accounts")) accounts_ = read_accounts(source_);
   auto* http = context_.http;
   if (http == nullptr) {
     HttpOptions http_options;

@@ -39,6 +39,7 @@ class GraphApi {
   // A report failed because the quota is used up: pauses the bucket as if a call had been refused.
   void throttled(const Verdict& verdict);
 
+  std::string waiting_for() { return api_ ? api_->waiting_for() : std::string(); }
   // The accounts that the file names, as digits; none: all that the token can read.
   const std::vector<std::string>& accounts();
   std::int64_t page_size() const { return page_size_; }

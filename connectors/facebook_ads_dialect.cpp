@@ -323,7 +323,7 @@ Verdict FacebookDialect::judge_error(const json& error, int status, const std::s
     case Reaction::renew:
       return failed(Remedy::reauthenticate, "token", with_advice);
     case Reaction::no_access:
-      return failed(Remedy::give_up, facebook_reason::no_access, with_advice);
+      return failed(Remedy::give_up_partition, facebook_reason::no_access, with_advice);
     case Reaction::stop:
       return failed(Remedy::give_up, "refused", with_advice);
     default:

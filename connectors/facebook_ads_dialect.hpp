@@ -38,7 +38,7 @@ class FacebookDialect final : public Dialect {
 
 // Reasons of errors whose remedy does not say all.
 namespace facebook_reason {
-inline constexpr const char* no_access = "no_access";      // give_up: the token may not read this object
+inline constexpr const char* no_access = "no_access";      // give_up_partition: the token may not read this object
 inline constexpr const char* too_deep = "too_deep";        // shrink: too many pages; smaller ones do not help
 inline constexpr const char* unexplained = "unexplained";  // retry: if it stays, mostly too much was asked for
 }  // namespace facebook_reason

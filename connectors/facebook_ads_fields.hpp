@@ -23,6 +23,9 @@ std::span<const Field> adset_fields();
 std::span<const Field> ad_fields();
 std::span<const Field> creative_fields();
 
+// For the column's comment: units and what the name does not say; mostly empty.
+std::string field_comment(std::string_view field);
+
 std::span<const std::string_view> breakdowns();
 std::span<const std::string_view> action_breakdowns();
 std::span<const std::string_view> attribution_windows();

@@ -190,7 +190,11 @@ task<std::vector<Partition>> Accounts::fetch_all() {
   EdgeWalk walk(api_, mapper, "me/adaccounts", std::move(parameters), std::move(caller));
   for (auto page = co_await next_page(walk); page; page = co_await next_page(walk)) {
     refuse_rejects(page->batch, "me/adaccounts");
-    for (std::size_t row = 0; row < page->batch.rows(); ++row) all.push_back(partition_of(page->batch, row));
+    for (std::size_t row = 0; row < page->batch.rows(); ++row) {
+      auto partition = partition_of(page->batch, row);
+      const auto same = [&](const Partition& p) { return p.id == partition.id; };  // pages shift while they are read
+      if (std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(partition));
+    }
   }
   co_return all;
 }

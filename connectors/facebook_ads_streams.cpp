@@ -69,6 +69,10 @@ bool holds(std::span<const std::string_view> list, std::string_view name) {
   return std::find(list.begin(), list.end(), name) != list.end();
 }
 
+void comment(StreamSpec& spec) {
+  for (auto& column : spec.columns) column.comment = field_comment(column.name);
+}
+
 std::vector<std::string> given(const Settings& settings, std::string_view option) {
   return settings.has(option) ? settings.texts(option) : std::vector<std::string>();
 }
@@ -91,6 +95,8 @@ class Names {
   // The names without their types; twice the same is a fault.
   std::vector<std::string> read(const std::vector<std::string>& known, std::string_view what) {
     std::vector<std::string> names;
+    if (texts_.empty() && settings_.has(option_) && option_ == "fields")
+      fault("\"fields\" is empty: name some, or leave it out for the usual ones");
     for (const auto& text : texts_) {
       const auto [name, type] = split_typed(text);
       if (holds(names, name)) fault(fmt::format("{} \"{}\" stands twice in {}", what, name, option_));
@@ -241,6 +247,7 @@ StreamSpec insights(const Settings& settings, Faults& faults) {
   spec.columns.emplace_back("date_stop", Type::date);
   for (const auto& name : query.fields)
     if (!holds(spec.key, name)) spec.columns.emplace_back(name, type_of(insight_fields(), name, settings));
+  comment(spec);
   return spec;
 }
 
@@ -288,6 +295,7 @@ StreamSpec objects(const ObjectStream& stream, const Settings& settings, Faults&
     // Ads without a creative are no rows of `creatives`.
     spec.columns.emplace_back(name, type_of(stream.fields, name, settings), path, key && !creatives);
   }
+  comment(spec);
   return spec;
 }
 

@@ -54,7 +54,8 @@ class Connector {
   virtual task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) = 0;
   // All rows of the slice, as batches of `stream.columns` in their order.
   virtual task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) = 0;
-  // Rows of a reply that was saved in a file, for `preview --input` and for replaying the quarantine.
+  // Rows of a reply that was saved in a file, for `preview --input` and for replaying the quarantine. Throws Error for
+  // what holds no rows: a refusal, or no reply at all.
   virtual Batch parse(const StreamSpec& stream, std::string_view reply) const = 0;
   // The first day that the source still has, for Cursor::date.
   virtual std::optional<Day> earliest(const StreamSpec&, const Partition&) const { return {}; }
@@ -64,6 +65,8 @@ class Connector {
   virtual std::optional<std::int64_t> estimated_requests(const StreamSpec&, std::int64_t /*slices*/) const {
     return {};
   }
+  // What its requests wait for at present, all runs together, for people; empty where that cannot be told.
+  virtual std::string waiting_for() { return {}; }
   // Credentials, permissions, clock skew, versions: what `check --connect` reports.
   virtual task<std::vector<Finding>> check() = 0;
 };

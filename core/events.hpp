@@ -76,6 +76,7 @@ struct SliceEnded {
   std::string message;
   Counts counts;
   Duration took{};
+  std::string partition = {};
 };
 // How many slices a run has to do, once it is known.
 struct RunPlanned {

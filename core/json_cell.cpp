@@ -24,8 +24,7 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 void not_json(simdjson::error_code error) {
-  throw Error(Remedy::retry, fmt::format("the answer is not valid JSON ({}); it will be asked for again",
-                                         simdjson::error_message(error)));
+  throw Error(Remedy::retry, fmt::format("the answer is not valid JSON ({})", simdjson::error_message(error)));
 }
 
 std::string_view token_of(json::value value) {

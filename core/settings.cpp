@@ -335,6 +335,13 @@ bool Settings::has(std::string_view name) const {
   return node != nullptr && !(node->value == Value::table && node->from_fallback);
 }
 
+bool Settings::refers(std::string_view name) const {
+  const auto* node = node_ == nullptr ? nullptr : member(*node_, name);
+  if (node == nullptr) return false;
+  const auto reference = [](const auto& item) { return !item->reference.literal(); };
+  return !node->reference.literal() || std::any_of(node->items.begin(), node->items.end(), reference);
+}
+
 std::string Settings::text(std::string_view name) const {
   return text_of(get(name, {Value::text, Value::choice, Value::type, Value::zone}));
 }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/error.hpp"
 #include "core/secret.hpp"
 #include "core/time.hpp"
 
@@ -69,13 +70,18 @@ struct Fault {
 using Faults = std::vector<Fault>;
 std::string to_string(const Fault& fault);  // "sluice.yaml:12:5: message"
 
+// The environment, or the file, does not have what a reference names.
+class Unresolved : public Error {
+  using Error::Error;
+};
+
 // A reference to a text that stands elsewhere, or the text itself.
 class TextRef {
  public:
   enum class From { literal, env, file, credential };
   TextRef() = default;
   TextRef(From from, std::string name) : from_(from), name_(std::move(name)) {}
-  // Reads it now. Throws Error(give_up) that names the reference, never the value.
+  // Reads it now. Throws Unresolved, which names the reference, never the value.
   Secret resolve() const;
   bool literal() const { return from_ == From::literal; }
   // "env FACEBOOK_TOKEN"; never the text of a literal.
@@ -107,6 +113,8 @@ class Settings {
 
   // It was given or has a fallback; for a table: it was given.
   bool has(std::string_view name) const;
+  // It, or an item of it, is a reference: its text is known only when it is asked for.
+  bool refers(std::string_view name) const;
   std::string text(std::string_view name) const;   // resolves references: throws Error(give_up)
   TextRef reference(std::string_view name) const;  // of a text or secret, unresolved
   Secret secret(std::string_view name) const;      // resolves: throws Error(give_up)

@@ -59,6 +59,7 @@ struct Counts {
 struct Publication {
   std::int64_t expected_version = 0;   // of the lane's progress, as read
   std::optional<std::string> done_to;  // the lane's new progress; nothing: it stays where it is (the version moves on)
+  std::string days;                    // what a backfill was asked for, as in Sink::progress
   std::int64_t read = 0;               // rows the source gave, rejects included
   std::int64_t filtered = 0;
   bool complete = true;
@@ -106,12 +107,17 @@ class Sink {
   // table.
   virtual task<std::map<std::string, std::string>> prepare(const Table& table) = 0;
 
-  virtual task<Progress> progress(const LaneId& lane) = 0;
+  // Of the lane's way to this end: a table, and the days that a backfill was asked for ("2026-03-01..2026-03-07";
+  // empty: no backfill). What it did for another end, or for a table that was dropped since, says nothing of this one:
+  // then only the version, which fences them all, is told.
+  virtual task<Progress> progress(const LaneId& lane, const std::string& table, const std::string& days) = 0;
   // Every lane of the pipeline that the sink knows of, with its progress.
   virtual task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& pipeline) = 0;
-  // The windows of a stream's partition that were ever published, whatever the lane, as far as the ledger remembers.
-  virtual task<std::vector<DayWindow>> loaded_days(const std::string& pipeline, const std::string& stream,
-                                                   const std::string& partition) = 0;
+  // The windows of a partition that were published into the table as it stands, whoever did it, as far as the ledger
+  // remembers.
+  virtual task<std::vector<DayWindow>> loaded_days(const std::string& table, const std::string& partition) = 0;
+  // The pipelines that published into the table as it stands.
+  virtual task<std::vector<std::string>> loaders(const std::string& table) = 0;
   // The columns of a table as it stands; none: there is no such table.
   virtual task<std::vector<std::string>> columns_of(const std::string& table) = 0;
   // `read_started` orders reads of the same window: the later one wins.

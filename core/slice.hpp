@@ -25,6 +25,7 @@ struct Progress {
   std::optional<std::string>
       done_to;               // ISO date, RFC 3339, or the value as the source printed it; nothing: never loaded
   std::int64_t version = 0;  // the fence: each publish expects the one it read and leaves the next
+  std::optional<Instant> updated_at;
   bool operator==(const Progress&) const = default;
 };
 

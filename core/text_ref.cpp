@@ -30,7 +30,7 @@ class Descriptor {
 };
 
 [[noreturn]] void fail(const std::string& what, const std::string& why) {
-  throw Error(Remedy::give_up, fmt::format("{}: {}", what, why));
+  throw Unresolved(Remedy::give_up, fmt::format("{}: {}", what, why));
 }
 
 // The whole of a small regular file. Anything else could block or never end.

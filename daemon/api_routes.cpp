@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "daemon/backfill.hpp"
 #include "daemon/http_target.hpp"
 
 namespace sluice {
@@ -64,6 +65,14 @@ Day day_field(const Json& body, const char* name) {
   return *day;
 }
 
+void expect_no_fields(const std::string& action, const std::string& text) {
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return;
+  const auto body = Json::parse(text, nullptr, false);
+  if (!body.is_object()) throw Refusal(422, fmt::format("expected no body, or {{}}: {} takes no fields", action));
+  if (!body.empty())
+    throw Refusal(422, fmt::format("{}: unknown; {} takes no fields", body.items().begin().key(), action));
+}
+
 }  // namespace
 
 BackfillRequest parse_backfill(const std::string& text) {
@@ -77,7 +86,7 @@ BackfillRequest parse_backfill(const std::string& text) {
   request.from = day_field(body, "from");
   request.to = day_field(body, "to");
   if (request.to < request.from) throw Refusal(422, "to: lies before from");
-  request.name = text_field(body, "name", "a text", false);
+  request.lane = backfill_lane(text_field(body, "name", "a text", false), request.from, request.to);
   request.stream = text_field(body, "stream", "a stream's name", false);
   if (const auto at = body.find("parallel"); at != body.end()) {
     if (!at->is_number_integer() || *at < 1 || *at > 64) throw Refusal(422, "parallel: expected a number from 1 to 64");
@@ -175,16 +184,18 @@ task<ServerReply> ApiRoutes::act(const ServerRequest& request) {
   const auto& path = request.path;
   std::string said;
   if (is(request, {"api", "v1", "reload"})) {
+    expect_no_fields("reload", request.body);
     said = co_await control_.reload();
   } else if (path.size() == 5 && path[2] == "pipelines") {
     const auto& pipeline = path[3];
     const auto& action = path[4];
+    if (action != "backfill") expect_no_fields(action, request.body);
     if (action == "trigger") {
       said = co_await control_.trigger(pipeline);
     } else if (action == "pause" || action == "resume") {
       said = co_await control_.pause(pipeline, action == "pause");
     } else if (action == "cancel") {
-      said = co_await control_.cancel(pipeline);
+      said = co_await control_.cancel(pipeline, request.who);
     } else if (action == "backfill") {
       auto backfill = parse_backfill(request.body);
       said = co_await control_.backfill(pipeline, std::move(backfill));

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <boost/asio/signal_set.hpp>
+#include <cstring>
 
 #include "scheduler/scheduler.hpp"
 
@@ -52,10 +53,10 @@ void print_err(std::string_view text) {
 
 int Loop::run(task<int> body, std::function<void(int)> on_signal) {
   const bool drains = static_cast<bool>(on_signal);
-  int result = exit_code::failed, caught = 0;
+  int result = exit_code::failed;
   bool done = false;
   std::exception_ptr failure;
-  asio::co_spawn(io_, root(std::move(body), std::move(on_signal), result, caught),
+  asio::co_spawn(io_, root(std::move(body), std::move(on_signal), result, caught_),
                  [&](const std::exception_ptr& error) {
                    failure = error;
                    done = true;
@@ -63,7 +64,11 @@ int Loop::run(task<int> body, std::function<void(int)> on_signal) {
   io_.restart();
   while (!done) io_.run_one();
   if (failure && !is_cancellation(failure)) std::rethrow_exception(failure);
-  return caught != 0 && !drains ? 128 + caught : result;
+  return caught_ != 0 && !drains ? 128 + caught_ : result;
+}
+
+std::string Loop::why_cancelled() const {
+  return caught_ == 0 ? "cancelled" : fmt::format("stopped by SIG{}", ::sigabbrev_np(caught_));
 }
 
 std::string faults_text(const Faults& faults) {
@@ -100,8 +105,9 @@ Inventory inventory_of(const Configuration& configuration) {
   return inventory;
 }
 
-App::App(Loop& loop, std::shared_ptr<const Configuration> c, LogOptions options)
-    : executor(loop.executor()),
+App::App(Loop& l, std::shared_ptr<const Configuration> c, LogOptions options)
+    : loop(l),
+      executor(loop.executor()),
       clock(executor),
       configuration(std::move(c)),
       rng(std::random_device{}()),
@@ -154,6 +160,7 @@ RunRecord ended_record(RunRecord record, const RunEnded& ended, Instant now) {
 }
 
 task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options) {
+  options.why_cancelled = [&app] { return app.loop.why_cancelled(); };
   co_await app.state.run_started(record);
   RunEnded ended;
   ended.run = record.id;
@@ -169,7 +176,7 @@ task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options) {
   } catch (...) {
     failure = std::current_exception();
     ended.outcome = is_cancellation(failure) ? Outcome::cancelled : Outcome::failed;
-    ended.message = is_cancellation(failure) ? "cancelled" : "an unexpected failure";
+    ended.message = is_cancellation(failure) ? app.loop.why_cancelled() : "an unexpected failure";
   }
   auto last = ended_record(std::move(record), ended, app.clock.now());
   // A cancelled task cannot write any more; what it did is written all the same.

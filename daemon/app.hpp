@@ -39,9 +39,12 @@ class Loop {
   // body, and the result is 130 or 143); a second one ends the process at once.
   int run(task<int> body, std::function<void(int)> on_signal = {});
   asio::any_io_executor executor() { return io_.get_executor(); }
+  // "stopped by SIGTERM" once a signal has come; "cancelled" before.
+  std::string why_cancelled() const;
 
  private:
   asio::io_context io_{1};
+  int caught_ = 0;
 };
 
 // What commands that touch data are made of.
@@ -50,6 +53,7 @@ class App {
   App(Loop& loop, std::shared_ptr<const Configuration> configuration, LogOptions log);
   ~App();
 
+  Loop& loop;
   asio::any_io_executor executor;
   RealClock clock;
   std::shared_ptr<const Configuration> configuration;

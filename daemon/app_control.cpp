@@ -118,7 +118,9 @@ Json Daemon::version() {
 }
 
 task<std::string> Daemon::trigger(std::string pipeline) {
-  known(pipeline);
+  if (!known(pipeline).enabled)
+    throw Refusal(422,
+                  fmt::format("{} was not started: it is disabled (enabled: false in its configuration)", pipeline));
   if (held_elsewhere_.contains(pipeline)) throw Refusal(409, pipeline + " is held by another process");
   std::string said;
   try {
@@ -141,10 +143,10 @@ task<std::string> Daemon::pause(std::string pipeline, bool paused) {
   co_return pipeline + (paused ? ": paused; a run that goes on is not stopped" : ": resumed");
 }
 
-task<std::string> Daemon::cancel(std::string pipeline) {
+task<std::string> Daemon::cancel(std::string pipeline, std::string who) {
   known(pipeline);
   try {
-    scheduler_.cancel(pipeline);
+    scheduler_.cancel(pipeline, "cancelled by " + (who.empty() ? "hand" : who));
   } catch (const Error& e) {
     throw Refusal(409, e.what());
   }
@@ -156,14 +158,14 @@ task<std::string> Daemon::backfill(std::string name, BackfillRequest request) {
   if (draining_) throw Refusal(409, "the daemon is stopping");
   if (backfill_runs_.size() >= most_backfills)
     throw Refusal(409, fmt::format("{} backfills go on already", most_backfills));
-  const auto lane = backfill_lane(request.name, request.from, request.to);
+  const auto& lane = request.lane;
   RunOptions options;
   options.backfill.emplace(lane, request.from, request.to);
   options.parallel = request.parallel;
   options.streams = backfill_streams(pipeline, request.stream);
   std::string holder;
   const auto dir = lock_folder(state_path(*app_.configuration));
-  auto lock = try_lock_pipeline(dir, name + "." + lane, "sluice serve", holder);
+  auto lock = try_lock_pipeline(dir, backfill_lock(name, lane), "sluice serve", holder);
   if (!lock) throw Refusal(409, fmt::format("the backfill {} goes on already: {}", lane, holder));
   auto record = new_run(app_.clock, name, "backfill");
   const auto id = record.id;

@@ -92,6 +92,7 @@ task<void> Daemon::drain_when_told(TaskGroup& group) {
 task<RunEnded> Daemon::run_scheduled(RunRequest request) {
   RunOptions options;
   options.up_to = request.up_to;
+  options.why_cancelled = std::move(request.why_cancelled);
   co_return co_await app_.engine.run(std::move(request.record), std::move(options));
 }
 

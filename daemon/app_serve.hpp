@@ -34,7 +34,7 @@ class Daemon final : public Control {
   Json version() override;
   task<std::string> trigger(std::string pipeline) override;
   task<std::string> pause(std::string pipeline, bool paused) override;
-  task<std::string> cancel(std::string pipeline) override;
+  task<std::string> cancel(std::string pipeline, std::string who) override;
   task<std::string> backfill(std::string pipeline, BackfillRequest request) override;
   task<std::string> reload() override;
 

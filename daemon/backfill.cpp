@@ -10,6 +10,8 @@
 namespace sluice {
 namespace {
 
+constexpr std::size_t longest_name = 63;
+
 // The first and the last of the wanted days that no window covers.
 std::optional<DayWindow> gaps(DayWindow wanted, std::vector<DayWindow> loaded) {
   std::sort(loaded.begin(), loaded.end(), [](const DayWindow& a, const DayWindow& b) { return a.from < b.from; });
@@ -47,7 +49,15 @@ std::vector<std::string> backfill_streams(const Pipeline& pipeline, const std::s
 }
 
 std::string backfill_lane(const std::string& name, Day from, Day to) {
-  return name.empty() ? fmt::format("backfill-{}-{}", format_day(from), format_day(to)) : name;
+  if (name.empty()) return fmt::format("backfill-{}-{}", format_day(from), format_day(to));
+  const auto good = [](unsigned char c) { return (c < 128 && std::isalnum(c)) || c == '-' || c == '_' || c == '.'; };
+  if (name.size() > longest_name || !std::all_of(name.begin(), name.end(), good))
+    throw Refusal(422, fmt::format("name: expected letters, digits, -, _ and ., {} at most", longest_name));
+  if (name == "live" || name == "sweep")
+    throw Refusal(422, fmt::format("name: {} is the progress of the pipeline's own runs, which a backfill must leave "
+                                   "alone; choose another name",
+                                   name));
+  return name;
 }
 
 std::optional<DayWindow> needs_backfill(const Unloaded& what) {

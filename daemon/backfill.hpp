@@ -12,7 +12,8 @@ struct Pipeline;
 // The streams that a backfill loads: the one asked for, else all that are enabled and have windows. Throws
 // Refusal(422).
 std::vector<std::string> backfill_streams(const Pipeline& pipeline, const std::string& asked);
-// The lane of a backfill that was given no name: the same days make the same lane.
+// The lane of a backfill: its name; without one, the same days make the same lane. Throws Refusal(422) where the name
+// is none, or that of a lane which is no backfill's.
 std::string backfill_lane(const std::string& name, Day from, Day to);
 
 // What runs will not load by themselves of one partition.

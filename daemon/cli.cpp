@@ -3,6 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <sstream>
 
+#include "core/settings.hpp"
+#include "net/connection.hpp"
+
 namespace sluice {
 namespace {
 
@@ -12,6 +15,15 @@ const std::map<std::string, Level> levels{
 // CLI11's own checks speak of types; these speak of what to write.
 std::string check_day(const std::string& text) {
   return parse_day(text) ? "" : fmt::format("{}: expected a day like 2026-03-01", text);
+}
+
+std::string check_url(const std::string& text) {
+  try {
+    parse_url(text);
+    return {};
+  } catch (const Error&) {
+    return fmt::format("{}: expected a URL like http://host:8321", text);
+  }
 }
 
 class Grammar {
@@ -66,7 +78,10 @@ class Grammar {
   void common() {
     app_.add_option("-c,--config", a_.config, "Configuration; default ./sluice.yaml, then /etc/sluice/sluice.yaml")
         ->type_name("FILE");
-    app_.add_option("--server", a_.server, "The daemon to talk to, as http://host:port; its token in $SLUICE_TOKEN")
+    app_.add_option(
+            "--server", a_.server,
+            "The daemon to talk to, as http://host:port; its token in $SLUICE_TOKEN, a private CA in $SSL_CERT_FILE")
+        ->check(check_url)
         ->type_name("URL");
     app_.add_option_function<std::string>(
             "-o,--output", [this](const std::string& v) { a_.json = v == "json"; }, "table or json")
@@ -174,6 +189,28 @@ class Grammar {
   CLI::App app_{"sluice pulls rows from advertising APIs into your database, on a schedule.", "sluice"};
 };
 
+// CLI11 says of a word that is no command only that there should be one.
+std::optional<std::string> unknown_command(const CLI::App& app) {
+  const auto* place = &app;
+  while (!place->get_subcommands().empty()) place = place->get_subcommands().front();
+  const auto words = app.remaining(true);
+  const auto commands = place->get_subcommands([](const CLI::App*) { return true; });
+  if (commands.empty() || words.empty() || words.front().starts_with('-')) return {};
+  std::vector<std::string> known;
+  for (const auto* command : commands) known.push_back(command->get_name());
+  const auto path = place == &app ? std::string() : place->get_name() + " ";
+  auto text = fmt::format("there is no command \"{}{}\"", path, words.front());
+  if (const auto near = nearest_name(words.front(), known))
+    text += fmt::format("; did you mean \"{}{}\"?", path, *near);
+  return text;
+}
+
+// Each once, in their order.
+void keep_first(std::vector<std::string>& names) {
+  std::set<std::string> seen;
+  std::erase_if(names, [&](const auto& name) { return !seen.insert(name).second; });
+}
+
 }  // namespace
 
 std::variant<Arguments, Answer> parse_command_line(int argc, const char* const* argv) {
@@ -186,8 +223,10 @@ std::variant<Arguments, Answer> parse_command_line(int argc, const char* const* 
   } catch (const CLI::Success&) {
     return arguments;
   } catch (const CLI::ParseError& fault) {
-    return Answer{exit_code::usage, fmt::format("sluice: {}\nTry: sluice --help\n", fault.what())};
+    const auto unknown = unknown_command(grammar.app());
+    return Answer{exit_code::usage, fmt::format("sluice: {}\nTry: sluice --help\n", unknown.value_or(fault.what()))};
   }
+  keep_first(arguments.pipelines);
   if (arguments.from && arguments.to && *arguments.to < *arguments.from)
     return Answer{exit_code::usage, "sluice: --to lies before --from\n"};
   return arguments;

@@ -42,7 +42,7 @@ int dispatch(const Arguments& arguments) {
     case Command::schema:
       return schema_command();
     case Command::version:
-      print_out(version_text());
+      print_out(arguments.json ? version_json().dump(2) + "\n" : version_text());
       return exit_code::done;
   }
   return exit_code::usage;
@@ -55,8 +55,16 @@ int complain(int code, std::string_view message) {
 }
 
 int code_of(const Refusal& refusal) {
-  const bool nonsense = refusal.status() == 404 || refusal.status() == 422;
-  return refusal.status() == 503 ? exit_code::temporary : nonsense ? exit_code::usage : exit_code::failed;
+  switch (refusal.status()) {
+    case 404:
+    case 422:
+      return exit_code::usage;
+    case 409:
+    case 503:
+      return exit_code::temporary;
+    default:
+      return exit_code::failed;
+  }
 }
 
 }  // namespace
@@ -73,6 +81,8 @@ int run_command(const Arguments& arguments) {
     return complain(failure.code(), failure.what());
   } catch (const Refusal& refusal) {
     return complain(code_of(refusal), refusal.what());
+  } catch (const Unresolved& reference) {
+    return complain(exit_code::configuration, reference.what());
   } catch (const Error& error) {
     return complain(error.passing() ? exit_code::temporary : exit_code::failed, error.what());
   } catch (const boost::system::system_error& error) {

@@ -59,7 +59,29 @@ task<void> checked(task<std::vector<Finding>> check, std::string where, Findings
   }
 }
 
+// Streams that load nothing yet.
+Faults starts_to_come(const Configuration& configuration) {
+  Faults found;
+  const auto today = day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+  for (const auto& pipeline : configuration.pipelines)
+    for (const auto& stream : pipeline.streams)
+      if (stream.start && *stream.start > today)
+        found.emplace_back(stream.settings.table("window").where("start"),
+                           fmt::format("stream {} of {} loads nothing before window.start, {}, which is still to come",
+                                       stream.name, pipeline.name, format_day(*stream.start)));
+  return found;
+}
+
+task<std::vector<Finding>> check_state(App& app) {
+  co_await app.state.probe();
+  std::vector<Finding> findings;
+  findings.emplace_back(Finding::Level::ok, fmt::format("state {} can be written", state_path(*app.configuration)));
+  co_return findings;
+}
+
 task<int> connect(App& app, Findings& findings) {
+  auto state = check_state(app);
+  co_await checked(std::move(state), "state", findings);
   for (const auto& source : app.configuration->sources) {
     try {
       auto check = app.engine.connector(source.name).check();
@@ -170,12 +192,18 @@ class Sample final : public Output {
   }
 
  private:
+  static Json json_cell(const std::optional<std::string>& text, Type type) {
+    if (!text) return nullptr;
+    const auto value = type == Type::json ? Json::parse(*text, nullptr, false) : Json(*text);
+    return value.is_discarded() ? Json(*text) : value;
+  }
+
   Json to_json() const {
     auto rows = Json::array(), rejects = Json::array();
     for (const auto& row : rows_) {
       Json json;
       for (std::size_t i = 0; i < row.size(); ++i)
-        json[stream_.table.columns[i].name] = row[i] ? Json(*row[i]) : Json(nullptr);
+        json[stream_.table.columns[i].name] = json_cell(row[i], stream_.table.columns[i].type.type);
       rows.push_back(std::move(json));
     }
     for (const auto& r : rejects_)
@@ -188,6 +216,19 @@ class Sample final : public Output {
   std::vector<std::vector<std::optional<std::string>>> rows_;
   std::vector<Reject> rejects_;
 };
+
+// What the source's saved reply holds. Throws Failure that names the file.
+void take_saved(const std::string& file, const Connector& connector, const StreamPlan& stream, Sample& sample) {
+  std::ifstream in(file, std::ios::binary);
+  std::stringstream reply;
+  reply << in.rdbuf();
+  try {
+    sample.take(connector.parse(stream.spec, reply.str()));
+  } catch (const Error& e) {
+    throw Failure(exit_code::failed,
+                  fmt::format("{} is not a saved reply with rows of {}: {}", file, stream.name, e.what()));
+  }
+}
 
 Slice sample_slice(const StreamPlan& stream, const Partition& partition, Instant now, std::string horizon) {
   if (stream.spec.cursor == Cursor::date) {
@@ -202,10 +243,7 @@ task<int> preview(App& app, const Pipeline& pipeline, const StreamPlan& stream, 
   auto& connector = app.engine.connector(pipeline.source);
   Sample sample(stream, arguments.limit);
   if (!arguments.input.empty()) {
-    std::ifstream in(arguments.input, std::ios::binary);
-    std::stringstream reply;
-    reply << in.rdbuf();
-    sample.take(connector.parse(stream.spec, reply.str()));
+    take_saved(arguments.input, connector, stream, sample);
     sample.print(arguments.json);
     co_return exit_code::done;
   }
@@ -265,11 +303,21 @@ task<int> quarantine(App& app, const Pipeline& pipeline, const Arguments& argume
 }  // namespace
 
 int check_command(const Arguments& arguments) {
-  const auto configuration = load_or_fail(arguments, false);
+  Faults faults;
   Findings findings;
+  auto loaded = load_configuration(configuration_path(arguments.config), built_in_kinds(), faults);
+  if (!loaded && !arguments.json) throw Failure(exit_code::configuration, faults_text(faults));
+  for (const auto& [where, message] : faults) findings.add(to_string(where), Finding(Finding::Level::error, message));
+  if (!loaded) {
+    findings.print(true);
+    return exit_code::configuration;
+  }
+  const auto configuration = std::make_shared<const Configuration>(std::move(*loaded));
   for (const auto& [where, message] : configuration->warnings)
     findings.add(to_string(where), Finding(Finding::Level::warning, message));
   for (const auto& [where, message] : check_references(*configuration))
+    findings.add(to_string(where), Finding(Finding::Level::warning, message));
+  for (const auto& [where, message] : starts_to_come(*configuration))
     findings.add(to_string(where), Finding(Finding::Level::warning, message));
   findings.add(
       configuration->file,

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "daemon/backfill.hpp"
 #include "daemon/commands.hpp"
@@ -23,14 +24,15 @@ std::string local(Instant when, const Zone& zone) {
 // The next fires; where the zone's clock changes between two of them, it is said.
 Json next_fires(const Pipeline& pipeline, Instant now) {
   auto fires = Json::array();
+  if (!pipeline.enabled) return fires;
   auto at = now;
   auto offset = pipeline.schedule.zone.lookup(std::chrono::floor<std::chrono::seconds>(now)).offset;
   for (int i = 0; i < fires_shown; ++i) {
     const auto next = pipeline.schedule.next(at);
     if (!next) break;
     const auto then = pipeline.schedule.zone.lookup(std::chrono::floor<std::chrono::seconds>(*next)).offset;
-    Json fire{{"utc", format_instant(*next + pipeline.schedule.offset(pipeline.name))},
-              {"local", local(*next, pipeline.schedule.zone)}};
+    const auto fires_at = *next + pipeline.schedule.offset(pipeline.name);
+    Json fire{{"utc", format_instant(fires_at)}, {"local", local(fires_at, pipeline.schedule.zone)}};
     if (std::exchange(offset, then) != then)
       fire["note"] = "the clocks of " + pipeline.schedule.zone_name + " have changed since the fire before";
     fires.push_back(std::move(fire));
@@ -43,17 +45,18 @@ struct StreamSlices {
   std::size_t partitions = 0, slices = 0;
   std::string first, last;
   std::optional<DayWindow> unloaded;  // days that runs will not bring by themselves
+  std::string shortfall;
 };
 
 // What the next run leaves out of a partition that was loaded before.
-task<std::optional<DayWindow>> unloaded(Sink& sink, const LaneId& lane, const StreamPlan& stream, const Target& target,
-                                        Day next_run, bool new_columns) {
+task<std::optional<DayWindow>> unloaded(Sink& sink, const StreamPlan& stream, const Partition& partition,
+                                        const Target& target, Day next_run, bool new_columns) {
   Unloaded what;
   what.next_run = next_run;
   what.new_columns = new_columns;
   what.start = stream.start;
   if (what.start && target.earliest) what.start = std::max(*what.start, *target.earliest);
-  if (what.start || new_columns) what.loaded = co_await sink.loaded_days(lane.pipeline, lane.stream, lane.partition);
+  if (what.start || new_columns) what.loaded = co_await sink.loaded_days(stream.table.name, partition.id);
   co_return needs_backfill(what);
 }
 
@@ -66,19 +69,20 @@ task<StreamSlices> slices_of(App& app, const Pipeline& pipeline, const StreamPla
     if (!partition.active) continue;
     ++found.partitions;
     const LaneId lane(pipeline.name, stream.name, partition.id, "live");
-    const auto progress = co_await sink.progress(lane);
+    const auto progress = co_await sink.progress(lane, stream.table.name, "");
     Target target(app.clock.now());
     target.earliest = connector.earliest(stream.spec, partition);
     if (stream.spec.cursor == Cursor::value)
       target.horizon = co_await connector.horizon(stream.spec, partition, target.end());
     const auto slices = plan_slices(stream, partition, progress, target);
+    if (found.shortfall.empty()) found.shortfall = shortfall(stream, partition, progress, target);
     found.slices += slices.size();
     if (slices.empty()) continue;
     if (found.first.empty() || slices.front().slice.window() < found.first) found.first = slices.front().slice.window();
     found.last = std::max(found.last, slices.back().slice.window());
     const auto* first = slices.front().slice.day_window();
     if (!first || !progress.done_to) continue;
-    const auto left_out = co_await unloaded(sink, lane, stream, target, first->from, new_columns);
+    const auto left_out = co_await unloaded(sink, stream, partition, target, first->from, new_columns);
     if (!left_out) continue;
     auto& all = found.unloaded;
     all = all ? DayWindow{std::min(all->from, left_out->from), std::max(all->to, left_out->to)} : *left_out;
@@ -129,13 +133,26 @@ task<Json> plan_stream(App& app, const Pipeline& pipeline, const StreamPlan& str
   const auto requests =
       app.engine.connector(pipeline.source).estimated_requests(stream.spec, static_cast<std::int64_t>(slices.slices));
   json["estimated_requests"] = requests ? Json(*requests) : Json(nullptr);
-  const auto ddl = co_await app.engine.sink(pipeline.sink).plan(stream.table);
-  json["ddl"] = ddl;
+  json["ddl"] = co_await app.engine.sink(pipeline.sink).plan(stream.table);
+  json["warnings"] = Json::array();
+  const auto loaders = co_await app.engine.sink(pipeline.sink).loaders(stream.table.name);
+  for (const auto& warning : {renamed(pipeline.name, stream.table.name, loaders), slices.shortfall})
+    if (!warning.empty()) json["warnings"].push_back(warning);
   json["by_hand"] = co_await advice(app, pipeline, stream, slices, fresh);
   co_return json;
 }
 
-task<Json> plan_pipeline(App& app, const Pipeline& pipeline) {
+// Statements that streams need in common, such as those of the bookkeeping, are made by the first of them.
+using Statements = std::set<std::string>;
+
+void leave_out(Json& ddl, Statements& made) {
+  auto fresh = Json::array();
+  for (const auto& statement : ddl)
+    if (made.insert(statement.get<std::string>()).second) fresh.push_back(statement);
+  ddl = std::move(fresh);
+}
+
+task<Json> plan_pipeline(App& app, const Pipeline& pipeline, Statements& made) {
   Json json{{"name", pipeline.name}, {"enabled", pipeline.enabled}, {"schedule", schedule_text(pipeline.schedule)}};
   json["next_fires"] = next_fires(pipeline, app.clock.now());
   auto& streams = json["streams"] = Json::array();
@@ -144,6 +161,7 @@ task<Json> plan_pipeline(App& app, const Pipeline& pipeline) {
     Json planned;
     try {
       planned = co_await plan_stream(app, pipeline, stream);
+      leave_out(planned["ddl"], made);
     } catch (const Error& e) {
       planned = Json{{"name", stream.name}, {"error", e.what()}};
     }
@@ -154,13 +172,14 @@ task<Json> plan_pipeline(App& app, const Pipeline& pipeline) {
 
 void print_pipeline(const Json& pipeline) {
   const auto terminal = Terminal::of(STDOUT_FILENO);
-  print_out(fmt::format("{}  {}\n", paint(pipeline["name"].get<std::string>(), Colour::bold, terminal.colour),
-                        pipeline["schedule"].get<std::string>()));
+  print_out(fmt::format("{}  {}{}\n", paint(pipeline["name"].get<std::string>(), Colour::bold, terminal.colour),
+                        pipeline["schedule"].get<std::string>(),
+                        pipeline["enabled"].get<bool>() ? "" : "; disabled: never fires"));
   for (const auto& fire : pipeline["next_fires"])
     print_out(fmt::format("  fires {}  ({}){}\n", fire["utc"].get<std::string>(), fire["local"].get<std::string>(),
                           fire.contains("note") ? "  " + fire["note"].get<std::string>() : ""));
   TablePrinter table({"STREAM", "TABLE", "PARTITIONS", "SLICES", "FROM", "TO", "REQUESTS"});
-  std::string ddl, by_hand;
+  std::string ddl, by_hand, warnings;
   for (const auto& stream : pipeline["streams"]) {
     if (stream.contains("error")) {
       ddl += fmt::format("{}: {}\n", stream["name"].get<std::string>(), stream["error"].get<std::string>());
@@ -171,6 +190,8 @@ void print_pipeline(const Json& pipeline) {
          std::to_string(stream["slices"].get<std::int64_t>()), stream["first"], stream["last"],
          stream["estimated_requests"].is_null() ? "" : grouped(stream["estimated_requests"].get<std::int64_t>())});
     for (const auto& statement : stream["ddl"]) ddl += statement.get<std::string>() + ";\n";
+    for (const auto& warning : stream["warnings"])
+      warnings += fmt::format("{}: warning: {}\n", stream["name"].get<std::string>(), warning.get<std::string>());
     if (const auto& hint = stream["by_hand"]; !hint.is_null())
       by_hand += fmt::format("{}: {}:\n  {}\n", stream["name"].get<std::string>(), hint["why"].get<std::string>(),
                              hint["command"].get<std::string>());
@@ -178,15 +199,17 @@ void print_pipeline(const Json& pipeline) {
   print_out(table.print(terminal));
   if (!ddl.empty()) print_out("\n" + ddl);
   if (!by_hand.empty()) print_out("\n" + by_hand);
+  if (!warnings.empty()) print_out("\n" + warnings);
   print_out("\n");
 }
 
 task<int> plan(App& app, const Arguments& arguments) {
   auto all = Json::array();
   bool failed = false;
+  std::map<std::string, Statements> made;  // sink → what its other streams make
   for (const auto& pipeline : app.configuration->pipelines) {
     if (!arguments.pipelines.empty() && pipeline.name != arguments.pipelines[0]) continue;
-    auto json = co_await plan_pipeline(app, pipeline);
+    auto json = co_await plan_pipeline(app, pipeline, made[pipeline.sink]);
     for (const auto& stream : json["streams"]) failed = failed || stream.contains("error");
     if (!arguments.json) print_pipeline(json);
     all.push_back(std::move(json));

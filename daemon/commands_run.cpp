@@ -23,16 +23,25 @@ LogOptions foreground_log(const Arguments& arguments) {
   return options;
 }
 
-PipelineLock lock_or_fail(const App& app, const std::string& name, const std::string& who, const std::string& advice) {
+// `to_daemon`: what the daemon can be asked for instead, where it is the one that holds the lock.
+PipelineLock lock_or_fail(const App& app, const std::string& name, const std::string& who,
+                          const std::string& to_daemon) {
   std::string holder;
   auto lock = try_lock_pipeline(lock_folder(state_path(*app.configuration)), name, who, holder);
-  if (!lock) throw Failure(exit_code::temporary, fmt::format("{} is held by {}; {}", name, holder, advice));
+  const bool daemon = holder.starts_with("sluice serve") && !to_daemon.empty();
+  if (!lock)
+    throw Failure(exit_code::temporary,
+                  fmt::format("{} is held by {}; {}", name, holder, daemon ? to_daemon : "wait for its end"));
   return std::move(*lock);
 }
 
 EventHub::Listener show_progress(App& app) {
   const auto bar = std::make_shared<ProgressBar>(Terminal::of(STDERR_FILENO), app.clock.uptime());
   return app.hub.listen([bar, &app](const Event& event) {
+    if (std::holds_alternative<RunEnded>(event)) {
+      print_err(bar->clear());
+      app.log.flush();
+    }
     auto text = bar->on(event, app.clock.uptime());
     if (std::holds_alternative<Notice>(event) || std::holds_alternative<Throttled>(event)) text = bar->clear();
     if (!text.empty()) print_err(text);
@@ -46,7 +55,14 @@ task<void> run_one(App& app, Semaphore& slots, RunOptions options, std::string p
   ended.push_back(std::move(result));
 }
 
+// Makes what the pipeline needs: a reference that does not resolve is said before anything has begun.
+void resolve(App& app, const Pipeline& pipeline) {
+  app.engine.connector(pipeline.source);
+  app.engine.sink(pipeline.sink);
+}
+
 task<int> run_all(App& app, const Arguments& arguments) {
+  for (const auto& name : arguments.pipelines) resolve(app, pipeline_or_fail(*app.configuration, name));
   const auto progress = show_progress(app);
   RunOptions options;
   options.full_refresh = arguments.full_refresh;
@@ -61,12 +77,13 @@ task<int> run_all(App& app, const Arguments& arguments) {
   co_await group.join();
   co_await app.engine.close();
   int code = exit_code::done;
+  auto all = Json::array();
   for (const auto& run : ended) {
     if (run.outcome != Outcome::succeeded) code = exit_code::failed;
-    if (!arguments.json) continue;
     const auto record = co_await app.state.run(run.run);
-    if (record) print_out(run_json(*record).dump(2) + "\n");
+    if (record) all.push_back(run_json(*record));
   }
+  if (arguments.json) print_out(all.dump(2) + "\n");
   co_return code;
 }
 
@@ -78,7 +95,7 @@ task<int> backfill_dry_run(App& app, const Pipeline& pipeline, const Arguments& 
   const Backfill backfill(lane_name(arguments), *arguments.from, *arguments.to);
   auto& connector = app.engine.connector(pipeline.source);
   auto& sink = app.engine.sink(pipeline.sink);
-  TablePrinter table({"STREAM", "PARTITION", "SLICES", "FROM", "TO", "DONE TO"});
+  auto lanes = Json::array();
   std::size_t total = 0;
   for (const auto& name : backfill_streams(pipeline, arguments.stream)) {
     const auto* stream = &stream_or_fail(pipeline, name);
@@ -86,33 +103,49 @@ task<int> backfill_dry_run(App& app, const Pipeline& pipeline, const Arguments& 
     for (const auto& partition : partitions) {
       if (!partition.active) continue;
       const LaneId lane(pipeline.name, stream->name, partition.id, backfill.name);
-      const auto progress = co_await sink.progress(lane);
       Target target(app.clock.now());
       target.backfill = &backfill;
+      const auto progress = co_await sink.progress(lane, stream->table.name, backfill.days());
       target.earliest = connector.earliest(stream->spec, partition);
       const auto slices = plan_slices(*stream, partition, progress, target);
       total += slices.size();
-      table.add({stream->name, partition.id, std::to_string(slices.size()),
-                 slices.empty() ? "" : slices.front().slice.window(),
-                 slices.empty() ? "" : slices.back().slice.window(), progress.done_to.value_or("")});
+      lanes.push_back(Json{{"stream", stream->name},
+                           {"partition", partition.id},
+                           {"slices", slices.size()},
+                           {"from", slices.empty() ? "" : slices.front().slice.window()},
+                           {"to", slices.empty() ? "" : slices.back().slice.window()},
+                           {"done_to", progress.done_to.value_or("")},
+                           {"note", shortfall(*stream, partition, progress, target)}});
     }
   }
   co_await app.engine.close();
+  if (arguments.json) {
+    const Json all{{"name", backfill.name}, {"slices", total}, {"lanes", std::move(lanes)}};
+    print_out(all.dump(2) + "\n");
+    co_return exit_code::done;
+  }
+  TablePrinter table({"STREAM", "PARTITION", "SLICES", "FROM", "TO", "DONE TO", "NOTE"});
+  for (const auto& lane : lanes)
+    table.add({lane["stream"], lane["partition"], std::to_string(lane["slices"].get<std::size_t>()), lane["from"],
+               lane["to"], lane["done_to"], lane["note"]});
   print_out(table.print(Terminal::of(STDOUT_FILENO)));
   print_out(fmt::format("{} slices would be loaded in the lane {}; nothing was touched\n", total, backfill.name));
   co_return exit_code::done;
 }
 
 task<int> backfill_here(App& app, const Pipeline& pipeline, const Arguments& arguments) {
+  resolve(app, pipeline);
   const auto progress = show_progress(app);
   const auto lane = lane_name(arguments);
-  const auto lock = lock_or_fail(app, pipeline.name + "." + lane, "sluice backfill", "wait for its end");
+  const auto lock = lock_or_fail(app, backfill_lock(pipeline.name, lane), "sluice backfill", "");
   RunOptions options;
   options.backfill.emplace(lane, *arguments.from, *arguments.to);
   options.parallel = arguments.parallel;
   options.streams = backfill_streams(pipeline, arguments.stream);
   const auto ended = co_await recorded_run(app, new_run(app.clock, pipeline.name, "backfill"), std::move(options));
   co_await app.engine.close();
+  const auto record = co_await app.state.run(ended.run);
+  if (arguments.json && record) print_out(run_json(*record).dump(2) + "\n");
   co_return ended.outcome == Outcome::succeeded ? exit_code::done : exit_code::failed;
 }
 
@@ -122,7 +155,7 @@ task<int> backfill_there(Remote& remote, const Arguments& arguments) {
   body["parallel"] = arguments.parallel;
   const auto answer = co_await remote.client().post(
       "/api/v1/pipelines/" + url_encode(arguments.pipelines.at(0)) + "/backfill", body.dump());
-  print_out(answer.value("message", "") + "\n");
+  print_out(arguments.json ? answer.dump(2) + "\n" : answer.value("message", "") + "\n");
   co_return exit_code::done;
 }
 
@@ -166,6 +199,7 @@ int run_pipelines_command(const Arguments& arguments) {
 }
 
 int backfill_command(const Arguments& arguments) {
+  lane_name(arguments);  // throws where it is none
   Loop loop;
   if (!arguments.server.empty()) {
     if (arguments.dry_run) throw Failure(exit_code::usage, "--dry-run is worked out here: leave --server out");

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/commands.hpp"
+#include "daemon/lock.hpp"
 #include "daemon/phrases.hpp"
 #include "daemon/remote.hpp"
 #include "daemon/status_json.hpp"
@@ -35,7 +36,7 @@ class Observer {
       PipelineState state;
       std::vector<RunRecord> runs;
       if (state_) state = co_await state_->pipeline(pipeline.name);
-      if (state_) runs = co_await state_->runs(pipeline.name, 20);
+      if (state_) runs = co_await recorded(pipeline.name, 20);
       all.push_back(pipeline_json(pipeline, status_from_state(pipeline, state, runs)));
     }
     co_return chosen(std::move(all));
@@ -48,7 +49,7 @@ class Observer {
           fmt::format("/api/v1/runs?limit={}&pipeline={}", arguments_.limit, url_encode(pipeline)));
     auto all = Json::array();
     if (!state_) co_return all;
-    const auto records = co_await state_->runs(pipeline, arguments_.limit);
+    const auto records = co_await recorded(pipeline, arguments_.limit);
     for (const auto& run : records) all.push_back(run_json(run));
     co_return all;
   }
@@ -60,6 +61,22 @@ class Observer {
   }
 
  private:
+  // As the state has them; but a run without an end, whose process is gone, was interrupted. The next process that runs
+  // the pipeline writes that down.
+  task<std::vector<RunRecord>> recorded(std::string pipeline, std::size_t limit) {
+    auto runs = co_await state_->runs(pipeline, limit);
+    const auto locks = lock_folder(state_path(*configuration_));
+    for (auto& run : runs) {
+      if (run.ended) continue;
+      const bool held =
+          run.trigger == "backfill" ? any_backfill_is_held(locks, run.pipeline) : lock_is_held(locks, run.pipeline);
+      if (held) continue;
+      run.outcome = Outcome::failed;
+      run.message = "interrupted: the process ended";
+    }
+    co_return runs;
+  }
+
   Json chosen(Json all) const {
     if (arguments_.pipelines.empty()) return all;
     auto some = Json::array();
@@ -81,6 +98,12 @@ std::string text(const Json& json, const char* name) {
   return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
+// `outcome`, unless the run has no `ended`: then its process went away without a word.
+std::string outcome_word(const Json& json, const char* outcome, const char* ended) {
+  const auto word = text(json, outcome);
+  return word.empty() || !text(json, ended).empty() ? word : "interrupted";
+}
+
 std::string state_word(const Json& pipeline) {
   if (!pipeline.value("enabled", true)) return "disabled";
   if (pipeline["running"].is_string()) return "running";
@@ -91,7 +114,7 @@ std::string state_word(const Json& pipeline) {
 std::string status_table(const Json& pipelines) {
   TablePrinter table({"PIPELINE", "STATE", "LAST RUN", "ENDED", "FAILURES", "NEXT FIRE", "SCHEDULE", "MESSAGE"});
   for (const auto& p : pipelines)
-    table.add({text(p, "name"), state_word(p), text(p, "last_outcome"), text(p, "last_ended"),
+    table.add({text(p, "name"), state_word(p), outcome_word(p, "last_outcome", "last_ended"), text(p, "last_ended"),
                std::to_string(p.value("consecutive_failures", 0)), text(p, "next_fire"), text(p, "schedule"),
                text(p, "last_message")});
   return table.print(Terminal::of(STDOUT_FILENO));
@@ -102,15 +125,20 @@ std::string duration_of(const Json& run) {
   return started && ended ? short_duration(*ended - *started) : "";
 }
 
+std::string to_the_second(const std::string& instant) {
+  const auto when = parse_instant(instant);
+  return when ? format_instant(std::chrono::floor<std::chrono::seconds>(*when)) : instant;
+}
+
 std::string runs_table(const Json& runs) {
   TablePrinter table(
       {"RUN", "PIPELINE", "TRIGGER", "OUTCOME", "STARTED", "TOOK", "SLICES", "READ", "WRITTEN", "MESSAGE"});
   for (const auto& r : runs) {
     const auto& counts = r["counts"];
     const auto written = counts.value("inserted", std::int64_t{0}) + counts.value("updated", std::int64_t{0});
-    const auto outcome = text(r, "outcome");
+    const auto outcome = outcome_word(r, "outcome", "ended");
     table.add({text(r, "id"), text(r, "pipeline"), text(r, "trigger"), outcome.empty() ? "running" : outcome,
-               text(r, "started"), duration_of(r), std::to_string(r.value("slices_published", 0)),
+               to_the_second(text(r, "started")), duration_of(r), std::to_string(r.value("slices_published", 0)),
                grouped(counts.value("read", std::int64_t{0})), grouped(written), text(r, "message")});
   }
   return table.print(Terminal::of(STDOUT_FILENO));

@@ -13,7 +13,8 @@ namespace sluice {
 
 using Json = nlohmann::ordered_json;
 
-// The asker is told why not. `status` is HTTP's: 404 no such thing, 409 not now, 422 nonsense.
+// The asker is told why not. `status` is HTTP's: 404 no such thing, 409 not now, 422 nonsense. The command line ends
+// with 2 for 404 and 422, with 75 (try again) for 409.
 class Refusal : public std::runtime_error {
  public:
   Refusal(int status, const std::string& why) : std::runtime_error(why), status_(status) {}
@@ -30,7 +31,7 @@ struct Health {
 
 // What may be re-loaded beside the live runs.
 struct BackfillRequest {
-  std::string name;    // of the lane; empty: from the days
+  std::string lane;
   Day from, to;        // inclusive, in each partition's own zone
   std::string stream;  // empty: all streams that have windows
   int parallel = 1;
@@ -57,7 +58,7 @@ class Control {
   // Each says in one sentence what was done.
   virtual task<std::string> trigger(std::string pipeline) = 0;
   virtual task<std::string> pause(std::string pipeline, bool paused) = 0;
-  virtual task<std::string> cancel(std::string pipeline) = 0;
+  virtual task<std::string> cancel(std::string pipeline, std::string who) = 0;  // who: a token's name, or empty
   virtual task<std::string> backfill(std::string pipeline, BackfillRequest request) = 0;
   virtual task<std::string> reload() = 0;
 };

@@ -17,20 +17,52 @@
 namespace sluice {
 namespace {
 
-[[noreturn]] void fail(const std::string& path, const std::string& doing, int error) {
-  throw Error(Remedy::give_up, fmt::format("the lock {} cannot be {}: {}; sluice's user must be able to write there",
-                                           path, doing, std::generic_category().message(error)));
+std::string_view advice(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "; sluice's user must be able to write there";
+    case ENOSPC:
+    case EDQUOT:
+      return "; free space there";
+    case ENOENT:
+    case ENOTDIR:
+      return "; the folder of the state (`state.url`) must exist";
+    default:
+      return "";
+  }
 }
 
+[[noreturn]] void fail(const std::string& path, const std::string& doing, int error) {
+  throw Error(Remedy::give_up, fmt::format("the lock {} cannot be {}: {}{}", path, doing,
+                                           std::generic_category().message(error), advice(error)));
+}
+
+constexpr std::string_view ending = ".lock";
+
 // Pipelines are named by people: whatever is no plain letter becomes %XX.
-std::string file_name(const std::string& pipeline) {
+std::string encoded(const std::string& pipeline) {
   std::string name;
   for (const char c : pipeline) {
     const auto byte = static_cast<unsigned char>(c);
     const bool plain = (byte < 128 && std::isalnum(byte)) || c == '_' || c == '-';
     name += plain ? std::string(1, c) : fmt::format("%{:02x}", byte);
   }
-  return name + ".lock";
+  return name;
+}
+
+std::string lock_file(const std::string& dir, const std::string& pipeline) {
+  return fmt::format("{}/{}{}", dir, encoded(pipeline), ending);
+}
+
+// By a shared lock, taken for an instant.
+bool file_is_held(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (file < 0) return errno != ENOENT;
+  const bool held = flock(file, LOCK_SH | LOCK_NB) != 0;
+  close(file);
+  return held;
 }
 
 std::string describe_self(const std::string& who) {
@@ -70,7 +102,7 @@ std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std:
     std::filesystem::create_directories(std::filesystem::path(dir).parent_path(), failure);
     if (mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) fail(dir, "made", errno);
   }
-  const auto path = dir + "/" + file_name(pipeline);
+  const auto path = lock_file(dir, pipeline);
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file < 0) fail(path, "opened", errno);
   if (flock(file, LOCK_EX | LOCK_NB) != 0) {
@@ -84,6 +116,23 @@ std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std:
   const auto self = describe_self(who);
   if (ftruncate(file, 0) != 0 || pwrite(file, self.data(), self.size(), 0) < 0) fail(path, "written", errno);
   return lock;
+}
+
+bool lock_is_held(const std::string& dir, const std::string& pipeline) {
+  return file_is_held(lock_file(dir, pipeline));
+}
+
+std::string backfill_lock(const std::string& pipeline, const std::string& lane) {
+  return pipeline + "." + lane;
+}
+
+bool any_backfill_is_held(const std::string& dir, const std::string& pipeline) {
+  std::error_code failure;
+  for (const auto& file : std::filesystem::directory_iterator(dir, failure))
+    if (file.path().filename().string().starts_with(encoded(backfill_lock(pipeline, ""))) &&
+        file_is_held(file.path().string()))
+      return true;
+  return failure && failure != std::errc::no_such_file_or_directory;
 }
 
 std::string lock_folder(const std::string& state_path) {

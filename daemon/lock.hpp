@@ -25,6 +25,13 @@ class PipelineLock {
 std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std::string& pipeline,
                                               const std::string& who, std::string& holder);
 
+// Whether some process holds the lock of `pipeline`. Makes nothing; where it cannot be told, yes.
+bool lock_is_held(const std::string& dir, const std::string& pipeline);
+// The lock of a backfill, which runs beside its pipeline in a lane of its own.
+std::string backfill_lock(const std::string& pipeline, const std::string& lane);
+// Whether some process holds the lock of any backfill of `pipeline`.
+bool any_backfill_is_held(const std::string& dir, const std::string& pipeline);
+
 // The folder of the locks that belong to the state at `state_path`.
 std::string lock_folder(const std::string& state_path);
 

@@ -6,8 +6,10 @@
 #include <spdlog/sinks/sink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "daemon/phrases.hpp"
 
@@ -28,6 +30,17 @@ class DescriptorSink final : public spdlog::sinks::sink {
   explicit DescriptorSink(int fd) : fd_(fd) {}
 
   void log(const spdlog::details::log_msg& msg) override {
+    write(msg);
+    ++taken;
+  }
+  void flush() override {}
+  void set_pattern(const std::string&) override {}
+  void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
+
+  std::atomic<std::int64_t> dropped{0}, taken{0};  // lines; those that were dropped are taken too
+
+ private:
+  void write(const spdlog::details::log_msg& msg) {
     pollfd ready{fd_, POLLOUT, 0};
     if (::poll(&ready, 1, stuck_ ? 0 : 250) != 1 || (ready.revents & POLLOUT) == 0) {
       stuck_ = true;
@@ -39,13 +52,7 @@ class DescriptorSink final : public spdlog::sinks::sink {
     line += '\n';
     if (::write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) ++dropped;
   }
-  void flush() override {}
-  void set_pattern(const std::string&) override {}
-  void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
 
-  std::atomic<std::int64_t> dropped{0};
-
- private:
   int fd_;
   bool stuck_ = false;
 };
@@ -66,6 +73,7 @@ struct Log::Writer {
   std::shared_ptr<DescriptorSink> sink;
   std::shared_ptr<spdlog::details::thread_pool> pool;
   std::shared_ptr<spdlog::async_logger> logger;
+  std::int64_t said = 0;
 
   explicit Writer(int fd)
       : sink(std::make_shared<DescriptorSink>(fd)),
@@ -74,6 +82,12 @@ struct Log::Writer {
                                                       spdlog::async_overflow_policy::overrun_oldest)) {
     logger->set_level(spdlog::level::trace);
   }
+  void say(std::string_view text) {
+    ++said;
+    logger->log(spdlog::level::info, spdlog::string_view_t(text.data(), text.size()));
+  }
+  std::int64_t overrun() const { return static_cast<std::int64_t>(pool->overrun_counter()); }
+  bool idle() const { return sink->taken + overrun() >= said; }
 };
 
 // What each event is as a line; nothing for those that are not worth one.
@@ -99,7 +113,7 @@ struct Log::Describe {
         plain(failed ? Level::warning : Level::debug,
               fmt::format("slice {} {}{}{}", e.slice, to_string(e.outcome), e.message.empty() ? "" : ": ", e.message),
               {{"pipeline", e.pipeline}, {"stream", e.stream}, {"run", e.run}});
-    if (failed) line.fold = "slice " + e.pipeline + '/' + e.stream + e.message;
+    if (failed) line.fold = "slice " + e.pipeline + '/' + e.stream + '/' + e.partition;
     return line;
   }
   std::optional<Line> operator()(const RequestDone& e) const {
@@ -181,8 +195,21 @@ struct Log::Describe {
 Log::Log(LogOptions options) : options_(options), writer_(std::make_unique<Writer>(options.fd)) {}
 
 Log::~Log() {
+  say_all_folded();
+}
+
+void Log::flush() {
+  say_all_folded();
+  for (int i = 0; i < 50 && !writer_->idle(); ++i) std::this_thread::sleep_for(5ms);
+}
+
+// In the order in which they happened, each with the time of its last event.
+void Log::say_all_folded() {
+  std::vector<Folded*> all;
   for (auto& [key, folded] : folded_)
-    if (folded.more > 0) say(folded.line, folded.since);
+    if (folded.more > 0) all.push_back(&folded);
+  std::sort(all.begin(), all.end(), [](const Folded* a, const Folded* b) { return a->last < b->last; });
+  for (auto* folded : all) say_folded(*folded, folded->last);
 }
 
 void Log::on(const Event& event, Instant now) {
@@ -201,11 +228,12 @@ void Log::fold_or_say(Line line, Instant now) {
   if (known == folded_.end()) {
     say(line, now);
     if (folded_.size() >= most_folded) return;
-    Folded entry{now, line.fold_for, 0, line};
+    Folded entry{now, now, line.fold_for, 0, line};
     folded_.emplace(line.fold, std::move(entry));
     return;
   }
   ++known->second.more;
+  known->second.last = now;
   known->second.line = std::move(line);
 }
 
@@ -221,15 +249,19 @@ void Log::tick(Instant now) {
       at = folded_.erase(at);
       continue;
     }
-    auto line = folded.line;
-    if (folded.more > 1)
-      line.message += fmt::format(" ({} times since {})", folded.more,
-                                  format_instant(std::chrono::floor<std::chrono::seconds>(folded.since)));
-    folded.more = 0;
-    folded.since = now;
-    say(line, now);
+    say_folded(folded, now);
     ++at;
   }
+}
+
+void Log::say_folded(Folded& folded, Instant now) {
+  auto line = folded.line;
+  if (folded.more > 1)
+    line.message += fmt::format(" ({} times since {})", folded.more,
+                                format_instant(std::chrono::floor<std::chrono::seconds>(folded.since)));
+  folded.more = 0;
+  folded.since = now;
+  say(line, now);
 }
 
 void Log::hide(const Secret& secret) {
@@ -237,13 +269,13 @@ void Log::hide(const Secret& secret) {
 }
 
 std::int64_t Log::dropped() const {
-  return writer_->sink->dropped.load() + static_cast<std::int64_t>(writer_->pool->overrun_counter());
+  return writer_->sink->dropped + writer_->overrun();
 }
 
 void Log::say(const Line& line, Instant now) {
   auto text = render(line, now);
   if (text.size() >= longest_line) text.resize(longest_line - 1);
-  writer_->logger->log(spdlog::level::info, spdlog::string_view_t(text.data(), text.size()));
+  writer_->say(text);
 }
 
 std::string Log::scrub(std::string_view text) const {

@@ -32,6 +32,8 @@ class Log {
   void write(Level level, Instant now, std::string_view message);
   // Says what was folded and is older than a minute.
   void tick(Instant now);
+  // Says all that was folded, and waits a moment until it is written: for somebody who has the last word.
+  void flush();
   // This text never appears in the log, whoever says it.
   void hide(const Secret& secret);
   // The text without what `hide` was told of and without credentials in URLs.
@@ -49,7 +51,7 @@ class Log {
     Duration fold_for = std::chrono::minutes(1);
   };
   struct Folded {
-    Instant since;
+    Instant since, last;
     Duration window{};
     std::int64_t more = 0;
     Line line;
@@ -58,6 +60,8 @@ class Log {
 
   void say(const Line& line, Instant now);
   void fold_or_say(Line line, Instant now);
+  void say_folded(Folded& folded, Instant now);
+  void say_all_folded();
   std::string render(const Line& line, Instant now) const;
 
   LogOptions options_;

@@ -30,7 +30,9 @@ Option group(std::string_view name, Value value, std::string_view help, std::spa
 
 std::span<const Option> tls_options() {
   static const Option table[] = {
-      needed("certificate", Value::text, "PEM file with the certificate and its chain."),
+      needed("certificate", Value::text,
+             "PEM file with the certificate and its chain. `sluice --server https://…` elsewhere trusts a private "
+             "authority that signed it by the environment variable SSL_CERT_FILE."),
       needed("key", Value::text, "PEM file with the private key."),
   };
   return table;
@@ -158,7 +160,8 @@ std::span<const Option> transform_options() {
       option("select", Value::text_list, "Keep these columns only, in this order."),
       option("rename", Value::text_map, "Old name to new name."),
       option("cast", Value::text_map,
-             "Column to type, such as `decimal(18,4)`. A value that does not fit goes to quarantine."),
+             "Column to type, such as `decimal(18,4)`, to whose scale values are rounded as SQL does (halves away from "
+             "zero). A value that does not fit goes to quarantine."),
       option("drop", Value::text_list, "Leave these columns out."),
   };
   return table;

@@ -231,6 +231,19 @@ void check_tables(const Configuration& configuration, Faults& faults) {
   }
 }
 
+void check_partitions(const Configuration& configuration, Faults& faults) {
+  for (const auto& pipeline : configuration.pipelines) {
+    const auto* sink = configuration.sink(pipeline.sink);
+    if (sink == nullptr || sink->kind->partitions) continue;
+    for (const auto& stream : pipeline.streams)
+      if (stream.table.partition_by)
+        faults.emplace_back(
+            stream.settings.table("load").where("partition_by"),
+            fmt::format("\"partition_by\": sink \"{}\" is {}, which has no partitioned tables; remove it", sink->name,
+                        sink->kind->type));
+  }
+}
+
 void check_after(const Configuration& configuration, const std::vector<std::string>& names, Faults& faults) {
   const auto after = [&](const std::string& name) -> const std::vector<std::string>* {
     const auto* pipeline = configuration.pipeline(name);
@@ -299,6 +312,7 @@ void read_pipelines(const YamlNode& file, const std::vector<std::string>& faulty
     reader.read(member.name, member.where, std::move(yaml));
   }
   check_tables(configuration, faults);
+  check_partitions(configuration, faults);
   check_after(configuration, names, faults);
 }
 

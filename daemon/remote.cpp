@@ -36,6 +36,7 @@ Remote::Remote(asio::any_io_executor executor, Clock& clock, const Arguments& ar
     : asked_for_(!arguments.server.empty()) {
   HttpOptions options;
   options.connect_timeout = std::chrono::seconds(3);
+  options.ca_setting = configuration ? "server.tls.certificate" : "the environment variable SSL_CERT_FILE";
   if (configuration) {
     file_ = absolute(configuration->file);
     // A daemon's own certificate is seldom signed by the system's authorities.

@@ -9,6 +9,10 @@ Json instant(const std::optional<Instant>& when) {
   return when ? Json(format_instant(std::chrono::floor<std::chrono::seconds>(*when))) : Json(nullptr);
 }
 
+Json precise_instant(const std::optional<Instant>& when) {
+  return when ? Json(format_instant(std::chrono::floor<std::chrono::milliseconds>(*when))) : Json(nullptr);
+}
+
 Json counts_json(const Counts& c) {
   return Json{{"read", c.read},           {"inserted", c.inserted},      {"updated", c.updated},
               {"unchanged", c.unchanged}, {"deleted", c.deleted},        {"duplicate", c.duplicate},
@@ -29,9 +33,9 @@ std::string schedule_text(const Schedule& schedule) {
 Json run_json(const RunRecord& run) {
   Json json{{"id", run.id}, {"pipeline", run.pipeline}, {"trigger", run.trigger}};
   json["outcome"] = run.outcome ? Json(to_string(*run.outcome)) : Json(nullptr);
-  json["planned"] = instant(run.planned);
-  json["started"] = instant(run.started);
-  json["ended"] = instant(run.ended);
+  json["planned"] = precise_instant(run.planned);
+  json["started"] = precise_instant(run.started);
+  json["ended"] = precise_instant(run.ended);
   json["message"] = run.message;
   json["attempt"] = run.attempt;
   json["slices_published"] = run.slices_published;
@@ -73,11 +77,11 @@ PipelineStatus status_from_state(const Pipeline& pipeline, const PipelineState& 
   status.last_succeeded = state.last_succeeded;
   status.consecutive_failures = state.consecutive_failures;
   for (const auto& run : runs) {
-    if (!run.ended && !status.running) {
+    if (!run.outcome && !status.running) {
       status.running = run.id;
       status.running_since = run.started;
     }
-    if (!run.ended || run.trigger == "backfill" || status.last_run) continue;
+    if (!run.outcome || run.trigger == "backfill" || status.last_run) continue;
     status.last_run = run.id;
     status.last_outcome = run.outcome;
     status.last_ended = run.ended;

@@ -1,4 +1,5 @@
 #pragma once
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -9,5 +10,7 @@ extern const std::string_view version;
 extern const std::string_view commit;
 // Version, commit and libraries, one per line.
 std::string version_text();
+// {"version": …, "commit": …, "libraries": {name: version}}
+nlohmann::ordered_json version_json();
 
 }  // namespace sluice

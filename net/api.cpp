@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace sluice {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A long pause is slept in parts: the rate may rise meanwhile, and the waiting shows in the metrics as it goes on.
-constexpr Duration longest_sleep = 1h;
+constexpr Duration longest_sleep = 10s;
 // What waits longer than this lets others pass.
 constexpr Duration a_moment = 1s;
 constexpr std::size_t longest_refusal = 1u << 20;
@@ -317,8 +318,12 @@ void Api::learn(const ApiRequest& request, const Verdict& verdict) {
   for (const auto& [name, usage] : said) {
     auto& known = bucket(name);
     const double before = known.rate();
+    const bool held_back = known.held_back();
     if (usage && known.usage(clock_.uptime(), usage->fraction, usage->regain))
       tell_trouble(name, fmt::format("the API says that {:.0f} % of its quota is used up", usage->fraction * 100));
+    else if (known.held_back() && !held_back)
+      tell_pace(name);
+    if (held_back && !known.held_back()) tell_pace(name);
     const bool counts = std::find(request.buckets.begin(), request.buckets.end(), name) != request.buckets.end();
     if (!verdict.error && counts) known.succeeded(clock_.uptime());
     if (known.rate() > before) meeting_->sooner.notify_all();
@@ -333,6 +338,38 @@ void Api::tell_state(const std::string& name) {
 
 void Api::tell_trouble(const std::string& name, const std::string& message) {
   events_.emit(Throttled{options_.source, name, message, bucket(name).paused_until() - clock_.uptime()});
+}
+
+// Said when the pacing begins and when it ends; what it is meanwhile shows in the metrics.
+void Api::tell_pace(const std::string& name) {
+  const auto& known = bucket(name);
+  Notice notice;
+  notice.message = fmt::format("{}: {:.0f} % of the API's quota of {} is used", options_.source,
+                               known.utilization().value_or(0) * 100, name);
+  if (known.held_back()) {
+    notice.level = Level::warning;
+    const auto apart = std::chrono::seconds(std::lround(1 / known.rate()));
+    notice.message += fmt::format(
+        ": calls go out one each {} until it recovers, so that the API need not refuse them (rate_limit.target is "
+        "{:.0f} %)",
+        format_duration(apart), options_.limit.target * 100);
+  } else {
+    notice.message += ": calls go out as usual again";
+  }
+  events_.emit(notice);
+}
+
+std::string Api::waiting_for() {
+  std::pair<Duration, std::string> longest{a_moment, {}};
+  for (auto at = queue_.cbegin(); at != queue_.cend(); ++at)
+    if (auto wait = longest_wait(at, **at); wait.first > longest.first) longest = std::move(wait);
+  const auto& [wait, name] = longest;
+  if (name.empty()) return {};
+  const auto used = bucket(name).utilization();
+  return fmt::format("the rate limit of {} kept {} {} waiting, for up to {} more ({}{})", options_.source,
+                     queue_.size(), queue_.size() == 1 ? "call" : "calls",
+                     format_duration(std::chrono::ceil<std::chrono::seconds>(wait)), name,
+                     used ? fmt::format(", {:.0f} % of its quota used", *used * 100) : "");
 }
 
 void PageGuard::visit(const std::string& cursor) {

@@ -87,6 +87,9 @@ class Api {
   // after a refused call.
   void throttled(const std::string& bucket, const Error& error);
 
+  // What keeps its calls waiting at present, for people; empty where none waits for more than a moment.
+  std::string waiting_for();
+
   const std::map<std::string, TokenBucket>& buckets() const { return buckets_; }
 
  private:
@@ -117,6 +120,7 @@ class Api {
   void learn(const ApiRequest& request, const Verdict& verdict);
   void tell_state(const std::string& name);
   void tell_trouble(const std::string& name, const std::string& message);
+  void tell_pace(const std::string& name);
 
   ApiOptions options_;
   HttpClient& http_;

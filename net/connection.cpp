@@ -232,7 +232,10 @@ ssl::context make_tls(const std::string& ca_file) {
 class TcpDialer final : public Dialer {
  public:
   TcpDialer(asio::any_io_executor executor, const HttpOptions& options)
-      : executor_(std::move(executor)), connect_timeout_(options.connect_timeout), tls_(make_tls(options.ca_file)) {}
+      : executor_(std::move(executor)),
+        connect_timeout_(options.connect_timeout),
+        tls_(make_tls(options.ca_file)),
+        ca_setting_(options.ca_setting) {}
 
   task<std::unique_ptr<Connection>> dial(const HttpTarget& target, Deadline deadline) override {
     beast::tcp_stream stream = co_await connect(target, deadline);
@@ -281,8 +284,8 @@ class TcpDialer final : public Dialer {
       if (verified != X509_V_OK)
         throw HttpError(Remedy::give_up, "tls",
                         fmt::format("the certificate of {} is refused: {}. Where it was issued by a private authority, "
-                                    "name that in ca_file",
-                                    target.name(), X509_verify_cert_error_string(verified)));
+                                    "name that in {}",
+                                    target.name(), X509_verify_cert_error_string(verified), ca_setting_));
       if (ec != beast::error::timeout && ec != asio::error::operation_aborted)
         throw HttpError(Remedy::retry, "tls", fmt::format("no TLS connection to {}: {}", target.name(), ec.message()));
       fail(ec, "agreeing on TLS with", target.name());
@@ -307,6 +310,7 @@ class TcpDialer final : public Dialer {
   asio::any_io_executor executor_;
   Duration connect_timeout_;
   ssl::context tls_;
+  std::string ca_setting_;
 };
 
 }  // namespace
@@ -323,6 +327,7 @@ HttpTarget parse_url(const std::string& url) {
   if (parsed->has_userinfo()) throw refuse("a user name does not belong there");
   target.host = parsed->host_address();
   if (target.host.empty()) throw refuse("the host is missing");
+  if (parsed->has_port() && parsed->port_number() == 0) throw refuse("the port is not a number from 1 to 65535");
   target.port = parsed->has_port() ? std::string(parsed->port()) : target.tls ? "443" : "80";
   target.host_header = std::string(parsed->encoded_host_and_port());
   target.path = std::string(parsed->encoded_path());

@@ -69,8 +69,9 @@ class HttpClient {
 };
 
 struct HttpOptions {
-  std::string ca_file;                // empty: the system's
-  std::size_t max_body = 256u << 20;  // decoded bytes of one answer to `send`
+  std::string ca_file;                 // empty: the system's, or those in $SSL_CERT_FILE
+  std::string ca_setting = "ca_file";  // where users name a private authority's certificate, for messages
+  std::size_t max_body = 256u << 20;   // decoded bytes of one answer to `send`
   Duration connect_timeout = std::chrono::seconds(10);
   Duration idle = std::chrono::seconds(50);   // how long an unused connection is kept
   Duration stall = std::chrono::seconds(30);  // a body that brings less than `least_per_stall` in this time is given up

@@ -133,6 +133,8 @@ bool TokenBucket::usage(Duration now, double fraction, std::optional<Duration> r
     peak_at_ = now;
   }
   refill(now);  // what it holds shrinks with the pace
+  if (peak_ >= limit_.target) held_back_ = true;
+  if (peak_ <= limit_.target * slow_down_from) held_back_ = false;
   if (regain && *regain > Duration::zero()) return pause(now, *regain);
   if (fraction >= 1) return pause(now, first_pause);
   return false;

@@ -42,6 +42,8 @@ class TokenBucket {
   double rate() const { return rate(Priority::scheduled); }  // at present, per second
   std::optional<double> utilization() const { return utilization_; }
   Duration paused_until() const { return paused_until_; }
+  // The API's own quota was used up to the target, and has not recovered since: calls go slowly.
+  bool held_back() const { return held_back_; }
 
  private:
   struct Pool {
@@ -64,6 +66,7 @@ class TokenBucket {
   Duration paused_until_{};
   Duration next_pause_;
   bool in_trouble_ = false;
+  bool held_back_ = false;
   std::optional<double> utilization_;
   double peak_ = 0;  // the highest usage of the last minute: an API's headers differ from one path to another
   Duration peak_at_{};

@@ -147,6 +147,11 @@ class Lane {
 
   task<void> supervise(std::size_t i) {
     const auto here = co_await side_by_side_.acquire();
+    if (closed_) {
+      fail(i, *closed_, context_.clock.uptime());
+      finish(i);
+      co_return;
+    }
     co_await take_place(i);
     const auto started = context_.clock.uptime();
     const auto& slice = job_.slices[i].slice;
@@ -195,14 +200,21 @@ class Lane {
 
   void fail(std::size_t i, const Error& error, Duration started) {
     states_[i].failed = true;
+    if (error.of_partition() && !closed_) closed_ = error;
     const auto& slice = job_.slices[i].slice;
     LaneFailure failure;
     failure.message = fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what());
     failure.passing = error.passing();
     result_.failures.push_back(std::move(failure));
-    SliceEnded ended{job_.run, job_.id.pipeline, job_.id.stream, slice.id(), SliceOutcome::failed, error.what(), {},
-                     {}};
-    ended.took = context_.clock.uptime() - started;
+    SliceEnded ended{job_.run,
+                     job_.id.pipeline,
+                     job_.id.stream,
+                     slice.id(),
+                     SliceOutcome::failed,
+                     error.what(),
+                     {},
+                     context_.clock.uptime() - started,
+                     job_.id.partition};
     context_.events.emit(ended);
   }
 
@@ -298,7 +310,8 @@ class Lane {
 
   // Our own commit may have gone through although its reply was lost: the version is then one step further.
   task<void> settle_version() {
-    const auto progress = co_await context_.sink.sink.progress(job_.id);
+    const auto plan = stream_.plan();
+    const auto progress = co_await context_.sink.sink.progress(job_.id, plan->table.name, job_.days);
     if (progress.version == job_.version + 1) job_.version = progress.version;
     version_uncertain_ = false;
   }
@@ -323,6 +336,7 @@ class Lane {
     if (version_uncertain_) throw Error(Remedy::retry, "whether the lane's last COMMIT went through is not known yet");
     Publication publication;
     publication.expected_version = job_.version;
+    publication.days = job_.days;
     if (!chain_broken(i)) publication.done_to = planned.done_to;
     publication.read = out.read;
     publication.filtered = out.filtered;
@@ -341,7 +355,8 @@ class Lane {
                      SliceOutcome::published,
                      {},
                      published.counts,
-                     context_.clock.uptime() - started};
+                     context_.clock.uptime() - started,
+                     job_.id.partition};
     if (published.outcome == Published::Outcome::superseded) {
       ended.outcome = SliceOutcome::superseded;
       ended.message = "a later read of the same window is in the table already";
@@ -369,6 +384,7 @@ class Lane {
   Signal moved_;
   asio::any_io_executor executor_;
   bool version_uncertain_ = false;
+  std::optional<Error> closed_;  // nothing more of the partition can be read: its other slices fail unread
 };
 
 }  // namespace

@@ -38,11 +38,7 @@ std::optional<Day> believable_day(const StreamPlan& stream, const Partition& par
                                   const Target& target) {
   if (!progress.done_to) return {};
   const auto done = progress_day(*progress.done_to, stream, partition);
-  // A backfill's name that was used for other days before says nothing of these.
-  if (const auto* asked = target.backfill) {
-    if (done < asked->from || done > asked->to + 1) return {};
-    return done;
-  }
+  if (target.backfill) return done;
   const auto today = day_of(target.now, partition.zone);
   if (done > today + 1) return {};
   if (done > today) return today - 1;  // a clock set back over midnight, an account that moved west
@@ -96,6 +92,39 @@ std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition&
       return slices;
   }
   return slices;
+}
+
+std::string shortfall(const StreamPlan& stream, const Partition& partition, const Progress& progress,
+                      const Target& target) {
+  if (stream.spec.cursor != Cursor::date) return {};
+  const auto today = day_of(target.end(), partition.zone);
+  const auto* asked = target.backfill;
+  if (!asked) {
+    if (progress.done_to || !stream.start || *stream.start <= today) return {};
+    return fmt::format("nothing is loaded before window.start, {}, which is still to come", format_day(*stream.start));
+  }
+  if (progress.done_to == format_day(asked->to + 1))
+    return fmt::format("the backfill {} was finished on {}; to load the days again use another --name", asked->name,
+                       progress.updated_at ? format_day(day_of(*progress.updated_at, partition.zone)) : "another day");
+  if (asked->from > today) return fmt::format("the days are still to come: today is {}", format_day(today));
+  if (target.earliest && *target.earliest > asked->to)
+    return fmt::format("the days lie outside what the source keeps, which begins with {}",
+                       format_day(*target.earliest));
+  std::string text;
+  if (target.earliest && *target.earliest > asked->from)
+    text = fmt::format("begins with {}, the first day that the source keeps", format_day(*target.earliest));
+  if (asked->to > today)
+    text +=
+        fmt::format("{}ends with today, {}; later days are still to come", text.empty() ? "" : ", ", format_day(today));
+  return text;
+}
+
+std::string renamed(const std::string& pipeline, const std::string& table, const std::vector<std::string>& loaders) {
+  if (loaders.empty() || std::find(loaders.begin(), loaders.end(), pipeline) != loaders.end()) return {};
+  return fmt::format(
+      "table {} was loaded by the pipeline {} until now; under the name {} it is loaded anew from the start, since "
+      "progress is kept by name",
+      table, fmt::join(loaders, ", "), pipeline);
 }
 
 bool sweep_due(const StreamPlan& stream, const Progress& sweep_progress, Instant now) {

@@ -13,6 +13,8 @@ struct Backfill {
   std::string name;
   Day from, to;
   Backfill(std::string n, Day f, Day t) : name(std::move(n)), from(f), to(t) {}
+  // "2026-03-01..2026-03-07", as Sink::progress and Publication take it.
+  std::string days() const { return format_day(from) + ".." + format_day(to); }
 };
 
 // How far a lane is to be brought, and from where.
@@ -27,6 +29,8 @@ struct Target {
   explicit Target(Instant n) : now(n) {}
   // The instant up to which it reads: never one that is still to come.
   Instant end() const { return up_to ? std::min(*up_to, now) : now; }
+  // See Sink::progress.
+  std::string days() const { return backfill ? backfill->days() : std::string(); }
 };
 
 // A slice, and the progress that its publishing makes; nothing: it re-reads what progress has passed already.
@@ -42,6 +46,13 @@ struct PlannedSlice {
 // when it was written: what it says is not believed, and loaded again.
 std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition& partition, const Progress& progress,
                                       const Target& target);
+
+// Why a partition's slices are fewer than the days that were asked for, for people; empty: they are not.
+std::string shortfall(const StreamPlan& stream, const Partition& partition, const Progress& progress,
+                      const Target& target);
+
+// A warning where the table was loaded by pipelines of other names alone (see Sink::loaders); empty: it was not.
+std::string renamed(const std::string& pipeline, const std::string& table, const std::vector<std::string>& loaders);
 
 // Whether a sweep (all objects again) is due.
 bool sweep_due(const StreamPlan& stream, const Progress& sweep_progress, Instant now);

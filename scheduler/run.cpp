@@ -42,8 +42,9 @@ class Run {
     group.spawn(watch(group));
     co_await group.join();
     if (!finished)
-      failures_.push_back({fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout)",
-                                       format_duration(pipeline_.timeout), pipeline_.name),
+      failures_.push_back({fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout){}",
+                                       format_duration(pipeline_.timeout), pipeline_.name,
+                                       waited_for_.empty() ? "" : "; " + waited_for_),
                            true});
   }
 
@@ -53,6 +54,7 @@ class Run {
       if (left <= Duration::zero()) break;
       co_await context_.clock.sleep_for(left);
     }
+    waited_for_ = context_.source.connector.waiting_for();
     group.cancel();
   }
 
@@ -87,6 +89,7 @@ class Run {
   task<void> load(const StreamPlan& plan) {
     LiveStream stream(plan, pipeline_.name, context_);
     co_await patiently([&stream] { return stream.prepare(); });
+    co_await warn_if_renamed(plan);
     const auto partitions = co_await context_.source.connector.partitions(plan.spec);
     TaskGroup group(context_.executor);
     std::vector<std::optional<Instant>> read(partitions.size());
@@ -116,8 +119,17 @@ class Run {
     }
   }
 
-  task<Progress> progress(const LaneId& lane) {
-    return patiently([&sink = context_.sink.sink, &lane] { return sink.progress(lane); });
+  task<Progress> progress(const LaneId& lane, const LiveStream& stream, const Target& target) {
+    const auto plan = stream.plan();
+    const auto days = target.days();
+    co_return co_await patiently([&] { return context_.sink.sink.progress(lane, plan->table.name, days); });
+  }
+
+  // Progress is kept by the pipeline's name.
+  task<void> warn_if_renamed(const StreamPlan& plan) {
+    const auto names = co_await patiently([&] { return context_.sink.sink.loaders(plan.table.name); });
+    if (const auto why = renamed(pipeline_.name, plan.table.name, names); !why.empty())
+      context_.events.emit(Notice{Level::warning, pipeline_.name, plan.name, why});
   }
 
   // Whether the partition is to be loaded; one that is not is said once.
@@ -157,7 +169,7 @@ class Run {
     const auto newest = co_await bring(stream, live, partition, target);
     const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
     if (!options_.backfill && plan->sweep) {
-      const auto swept = co_await progress(sweep);
+      const auto swept = co_await progress(sweep, stream, target);
       target.full_refresh = true;
       if (sweep_due(*plan, swept, target.now)) co_await bring(stream, sweep, partition, target);
     }
@@ -167,8 +179,12 @@ class Run {
   task<std::optional<Instant>> bring(LiveStream& stream, LaneId lane, const Partition& partition,
                                      const Target& target) {
     LaneJob job(std::move(lane));
-    const auto done = co_await progress(job.id);
-    job.slices = plan_slices(*stream.plan(), partition, done, target);
+    const auto done = co_await progress(job.id, stream, target);
+    const auto plan = stream.plan();
+    job.slices = plan_slices(*plan, partition, done, target);
+    if (const auto why = shortfall(*plan, partition, done, target); !why.empty())
+      remarks_.insert(fmt::format("{}: {}", plan->name, why));
+    job.days = target.days();
     job.version = done.version;
     job.priority = options_.backfill ? Priority::backfill : Priority::scheduled;
     job.compare_all = options_.full_refresh;
@@ -214,13 +230,15 @@ class Run {
     }
     if (cancelled) {
       ended.outcome = Outcome::cancelled;
-      ended.message = "cancelled";
+      ended.message = options_.why_cancelled ? options_.why_cancelled() : "cancelled";
     } else if (!failures.empty()) {
       ended.outcome = ended.slices_published > 0 ? Outcome::partial : Outcome::failed;
       ended.message = failures.front().message;
       if (failures.size() > 1) ended.message += fmt::format(" (and {} more failures)", failures.size() - 1);
       const auto passing = [](const LaneFailure& f) { return f.passing; };
       ended.passing = std::any_of(failures.begin(), failures.end(), passing);
+    } else {
+      ended.message = fmt::format("{}", fmt::join(remarks_, "; "));
     }
     return ended;
   }
@@ -230,9 +248,11 @@ class Run {
   const RunOptions& options_;
   RunContext& context_;
   Duration last_sign_{};
+  std::string waited_for_;  // when the run was stopped for want of progress
   std::int64_t planned_ = 0;
   std::map<std::string, Instant> watermarks_;
   std::list<LaneResult> lanes_;        // filled while the lanes run: a cancelled run has done what it has done
+  std::set<std::string> remarks_;      // why less was loaded than was asked for
   std::vector<LaneFailure> failures_;  // of whole streams, partitions, and of the run
 };
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -67,8 +68,9 @@ struct RunOptions {
   std::vector<std::string> streams;  // empty: all that are enabled
   bool full_refresh = false;
   std::optional<Backfill> backfill;
-  std::optional<Instant> up_to;  // stands for a missed fire: reads no further than here
-  int parallel = 0;              // slices of one lane at a time; 0: as many as the source takes
+  std::optional<Instant> up_to;                // stands for a missed fire: reads no further than here
+  int parallel = 0;                            // slices of one lane at a time; 0: as many as the source takes
+  std::function<std::string()> why_cancelled;  // asked for the message of a run that was
 };
 
 // One run of a pipeline from its first request to its outcome. `run.id`, `pipeline`, `trigger`, `planned`, `started`

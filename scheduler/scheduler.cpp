@@ -162,7 +162,8 @@ void Scheduler::Impl::look_at_clock() {
 
 void Scheduler::Impl::apply(Entry& entry, const Agenda::Changes& changes) {
   for (const auto& missed : changes.missed) events_.emit(missed);
-  if (changes.cancel_running && entry.running) entry.running->cancel();
+  if (changes.cancel_running && entry.running)
+    entry.running->cancel("replaced by the fire of " + format_instant(entry.agenda.front().planned));
   place(entry);
 }
 
@@ -224,6 +225,8 @@ void Scheduler::Impl::start(Entry& entry) {
   request.record.attempt = fire.attempt;
   request.record.delay = std::max(Duration::zero(), now - fire.due);
   if (fire.missed && entry.agenda.pipeline().schedule.missed == Missed::all) request.up_to = fire.planned;
+  // A run outlives neither its entry nor what stands in it.
+  request.why_cancelled = [&entry] { return entry.running->why_cancelled(); };
   entry.running = Running{request.record.id, now};
   entry.last.last_started = now;
   ++running_;
@@ -275,10 +278,10 @@ task<void> Scheduler::Impl::pause(std::string name, bool paused) {
   nudge();
 }
 
-void Scheduler::Impl::cancel(const std::string& name) {
+void Scheduler::Impl::cancel(const std::string& name, const std::string& why) {
   auto& entry = find(name);
-  if (entry.running && !entry.running->cancelled) {
-    entry.running->cancel();
+  if (entry.running && entry.running->cancelled.empty()) {
+    entry.running->cancel(why);
     entry.agenda.drop_retry();
   } else if (!entry.agenda.forget_waiting()) {
     throw Error(Remedy::give_up, fmt::format("{} is not running", name));
@@ -334,8 +337,8 @@ task<void> Scheduler::pause(std::string pipeline) {
 task<void> Scheduler::resume(std::string pipeline) {
   co_await impl_->pause(std::move(pipeline), false);
 }
-void Scheduler::cancel(const std::string& pipeline) {
-  impl_->cancel(pipeline);
+void Scheduler::cancel(const std::string& pipeline, const std::string& why) {
+  impl_->cancel(pipeline, why);
 }
 bool Scheduler::knows(const std::string& pipeline) const {
   return impl_->knows(pipeline);

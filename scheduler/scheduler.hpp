@@ -19,6 +19,7 @@ std::string make_run_id(Instant start);
 struct RunRequest {
   RunRecord record;              // id, pipeline, trigger, planned, started, attempt, delay
   std::optional<Instant> up_to;  // `missed: all`: this run stands for a missed fire and reads no further than here
+  std::function<std::string()> why_cancelled;  // for its message, should it be
 };
 // Makes it, from RunStarted to RunEnded. An Error that it throws is the run's failure.
 using Runner = std::function<task<RunEnded>(RunRequest)>;
@@ -70,8 +71,9 @@ class Scheduler {
   std::optional<std::string> trigger(const std::string& pipeline);
   task<void> pause(std::string pipeline);
   task<void> resume(std::string pipeline);
-  // The running run, else what waits for its start. A retry that was planned is dropped too.
-  void cancel(const std::string& pipeline);
+  // The running run, else what waits for its start. A retry that was planned is dropped too. `why` becomes the run's
+  // message: "cancelled by …".
+  void cancel(const std::string& pipeline, const std::string& why);
 
   bool knows(const std::string& pipeline) const;
   int running() const;  // backfills too

@@ -34,7 +34,7 @@ class Scheduler::Impl {
   task<void> run_beside(task<void> backfill);
   std::optional<std::string> trigger(const std::string& name);
   task<void> pause(std::string name, bool paused);
-  void cancel(const std::string& name);
+  void cancel(const std::string& name, const std::string& why);
   bool knows(const std::string& name) const { return entries_.contains(name); }
   int running() const { return running_ + beside_; }
   std::vector<PipelineStatus> status() const;
@@ -43,13 +43,15 @@ class Scheduler::Impl {
   struct Running {
     std::string id;
     Instant since;
-    TaskGroup* body = nullptr;  // to cancel it by
-    bool cancelled = false;     // by a person, or for a newer fire
+    TaskGroup* body = nullptr;   // to cancel it by
+    std::string cancelled = {};  // why: by a person, or for a newer fire; empty: it is not
 
-    void cancel() {
-      if (std::exchange(cancelled, true)) return;
+    void cancel(std::string why) {
+      if (!cancelled.empty()) return;
+      cancelled = std::move(why);
       if (body) body->cancel();
     }
+    std::string why_cancelled() const { return cancelled.empty() ? "cut short: the daemon was stopped" : cancelled; }
   };
 
   struct Entry {

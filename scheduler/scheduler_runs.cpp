@@ -20,14 +20,13 @@ task<void> Scheduler::Impl::execute(EntryPtr entry, RunRequest request) {
   ended.pipeline = record.pipeline;
   ended.trigger = record.trigger;
   ended.outcome = Outcome::cancelled;
-  ended.message = "cancelled";
   std::exception_ptr failure;
   TaskGroup body(executor_);
   entry->running->body = &body;
   bodies_.insert(&body);
   const auto started = clock_.uptime();
   body.spawn(record_and_run(*entry, std::move(request), ended));
-  if (entry->running->cancelled || stopping_) body.cancel();
+  if (!entry->running->cancelled.empty() || stopping_) body.cancel();
   try {
     co_await body.join();
   } catch (...) {
@@ -53,9 +52,9 @@ task<void> Scheduler::Impl::execute(EntryPtr entry, RunRequest request) {
   record.slices_failed = ended.slices_failed;
   record.passing = ended.passing;
   record.watermarks = ended.watermarks;
-  if (ended.outcome == Outcome::cancelled && !entry->running->cancelled) {
-    record.message = "cut short: the daemon was stopped";
-    record.passing = true;
+  if (ended.outcome == Outcome::cancelled) {
+    record.message = entry->running->why_cancelled();
+    record.passing = entry->running->cancelled.empty();  // the next process takes it up
   }
   co_await save_end(record);
   finish(*entry, record, ended);

@@ -47,7 +47,7 @@ std::optional<std::string> url_fault(const std::string& url) {
 }  // namespace
 
 SinkKind postgres_sink() {
-  return SinkKind{"postgres", options, url_fault, make};
+  return SinkKind{.type = "postgres", .options = options, .partitions = true, .url_fault = url_fault, .make = make};
 }
 
 }  // namespace sluice

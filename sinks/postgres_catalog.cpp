@@ -208,10 +208,21 @@ std::vector<std::string> create_table(const Table& table, const std::string& sch
   return statements;
 }
 
-std::vector<std::string> bookkeeping_ddl(const std::string& schema) {
+std::vector<std::string> bookkeeping_ddl(const std::string& schema, const std::set<std::string>& present) {
   std::vector<std::string> statements;
   for (const auto& table : bookkeeping_tables()) {
     const auto name = full_name(schema, table.name);
+    const auto there = [&](const auto& column) {
+      return present.contains(fmt::format("{}.{}", table.name, column.name));
+    };
+    if (std::any_of(table.columns.begin(), table.columns.end(), there)) {
+      // Columns that an earlier sluice did not have.
+      for (const auto& column : table.columns)
+        if (!there(column))
+          statements.push_back(
+              fmt::format("ALTER TABLE {} ADD COLUMN {}", name, column_definition(column.name, column.type, false)));
+      continue;
+    }
     std::vector<std::string> parts;
     for (const auto& column : table.columns)
       parts.push_back(column_definition(column.name, column.type, column.required));

@@ -45,7 +45,8 @@ std::string advisory_key(std::string_view purpose);
 // CREATE TABLE and what belongs to it: comments, grants, the default partition.
 std::vector<std::string> create_table(const Table& table, const std::string& schema,
                                       const std::vector<std::string>& grant);
-std::vector<std::string> bookkeeping_ddl(const std::string& schema);
+// What the bookkeeping lacks; `present`: "table.column" of what is there.
+std::vector<std::string> bookkeeping_ddl(const std::string& schema, const std::set<std::string>& present);
 std::vector<std::string> add_column(const Table& table, const std::string& schema, const AddColumn& action);
 std::string widen_column(const Table& table, const std::string& schema, const WidenColumn& action, int server_version);
 std::string add_index(const Table& table, const std::string& schema, const AddIndex& action);

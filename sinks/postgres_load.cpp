@@ -93,7 +93,7 @@ class PostgresLoad final : public Load {
     // another matter: few of a large table change at a time.
     statements.emplace_back(scope_of(table_) == Scope::none ? "SELECT" : "SET LOCAL enable_nestloop = off");
     statements.push_back(sql_.lock());
-    statements.push_back(sql_.fence(publication.expected_version, publication.done_to));
+    statements.push_back(sql_.fence(publication));
     statements.push_back(sql_.later_reads());
     statements.push_back(sql_.count_scope());
     const auto opened = co_await session.exec_all(std::move(statements));

@@ -72,18 +72,20 @@ class PostgresSink final : public Sink {
     co_return changes;
   }
 
-  task<Progress> progress(const LaneId& lane) override {
+  task<Progress> progress(const LaneId& lane, const std::string& table, const std::string& days) override {
     auto session = co_await core_->pool.acquire();
-    pg::Statement statement(
-        fmt::format("SELECT \"done_to\", \"version\" FROM {} WHERE \"pipeline\" = $1 AND \"stream\" = $2 AND "
-                    "\"partition\" = $3 AND \"lane\" = $4",
-                    bookkeeping("_sluice_progress")));
-    statement.params = {lane.pipeline, lane.stream, lane.partition, lane.lane};
+    pg::Statement statement(fmt::format(
+        "SELECT \"version\", to_char(\"updated_at\", 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \"done_to\", "
+        "coalesce(\"table_name\" = $5 AND \"days\" = $6, false) AND to_regclass($7) IS NOT NULL FROM {} WHERE "
+        "\"pipeline\" = $1 AND \"stream\" = $2 AND \"partition\" = $3 AND \"lane\" = $4",
+        bookkeeping("_sluice_progress")));
+    statement.params = {lane.pipeline, lane.stream, lane.partition, lane.lane, table, days, bookkeeping(table)};
     const auto result = co_await query(*session, std::move(statement));
     Progress progress;
     if (!result || result->rows() == 0) co_return progress;
-    progress.done_to = result->maybe(0, 0);
-    progress.version = result->integer(0, 1);
+    progress.version = result->integer(0, 0);
+    progress.updated_at = parse_instant(result->text(0, 1));
+    if (result->flag(0, 3)) progress.done_to = result->maybe(0, 2);
     co_return progress;
   }
 
@@ -106,14 +108,25 @@ class PostgresSink final : public Sink {
     co_return found;
   }
 
-  task<std::vector<DayWindow>> loaded_days(const std::string& pipeline, const std::string& stream,
-                                           const std::string& partition) override {
+  task<std::vector<std::string>> loaders(const std::string& table) override {
     auto session = co_await core_->pool.acquire();
     pg::Statement statement(
-        fmt::format("SELECT DISTINCT \"window\" FROM {} WHERE \"pipeline\" = $1 AND \"stream\" = $2 AND "
-                    "\"partition\" = $3",
+        fmt::format("SELECT DISTINCT \"pipeline\" FROM {} WHERE \"table_name\" = $1 AND NOT \"superseded\" ORDER BY 1",
                     bookkeeping("_sluice_loads")));
-    statement.params = {pipeline, stream, partition};
+    statement.params = {table};
+    const auto result = co_await query(*session, std::move(statement));
+    std::vector<std::string> pipelines;
+    for (int i = 0; result && i < result->rows(); ++i) pipelines.push_back(result->text(i, 0));
+    co_return pipelines;
+  }
+
+  task<std::vector<DayWindow>> loaded_days(const std::string& table, const std::string& partition) override {
+    auto session = co_await core_->pool.acquire();
+    pg::Statement statement(
+        fmt::format("SELECT DISTINCT \"window\" FROM {} WHERE \"table_name\" = $1 AND \"partition\" = $2 AND NOT "
+                    "\"superseded\"",
+                    bookkeeping("_sluice_loads")));
+    statement.params = {table, partition};
     const auto result = co_await query(*session, std::move(statement));
     std::vector<DayWindow> windows;
     for (int i = 0; result && i < result->rows(); ++i)
@@ -215,23 +228,39 @@ class PostgresSink final : public Sink {
 
   // The schema and sluice's own tables, as far as they are missing.
   task<std::vector<std::string>> missing_basics(pg::Connection& session) {
-    pg::Statement statement(
-        "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL, (SELECT count(*) FROM pg_tables WHERE schemaname = $1 "
-        "AND "
-        "tablename = ANY ($2::text[]))");
-    std::string names = "{";
-    for (const auto& table : bookkeeping_tables()) names += (names.size() > 1 ? "," : "") + std::string(table.name);
-    statement.params = {schema(), names + "}"};
-    const auto result = co_await session.exec(std::move(statement));
+    pg::Statement asked_schema("SELECT to_regnamespace(quote_ident($1)) IS NOT NULL");
+    asked_schema.params = {schema()};
+    const auto has_schema = co_await session.exec(std::move(asked_schema));
     std::vector<std::string> statements;
-    if (!result.flag(0, 0)) {
+    if (!has_schema.flag(0, 0)) {
       statements.push_back("CREATE SCHEMA IF NOT EXISTS " + quoted(schema()));
       for (const auto& role : core_->options.grant)
         statements.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", quoted(schema()), sql_name(role)));
     }
-    if (result.integer(0, 1) < static_cast<std::int64_t>(bookkeeping_tables().size()))
-      for (auto& sql : bookkeeping_ddl(schema())) statements.push_back(std::move(sql));
+    pg::Statement asked_columns(
+        "SELECT c.relname || '.' || a.attname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN "
+        "pg_attribute AS a ON a.attrelid = c.oid WHERE n.nspname = $1 AND c.relname LIKE '\\_sluice\\_%' AND a.attnum "
+        "> 0 "
+        "AND NOT a.attisdropped AND c.relkind IN ('r', 'p')");
+    asked_columns.params = {schema()};
+    const auto columns = co_await session.exec(std::move(asked_columns));
+    std::set<std::string> present;
+    for (int i = 0; i < columns.rows(); ++i) present.insert(columns.text(i, 0));
+    for (auto& sql : bookkeeping_ddl(schema(), present)) statements.push_back(std::move(sql));
     co_return statements;
+  }
+
+  // The books speak of a table of that name that is no more.
+  task<void> forget(pg::Connection& session, const std::string& table) {
+    std::vector<pg::Statement> statements;
+    statements.emplace_back(fmt::format("UPDATE {} SET \"done_to\" = NULL, \"version\" = \"version\" + 1 WHERE "
+                                        "\"table_name\" = $1",
+                                        bookkeeping("_sluice_progress")),
+                            std::vector<pg::Param>{table});
+    statements.emplace_back(
+        fmt::format("UPDATE {} SET \"superseded\" = true WHERE \"table_name\" = $1", bookkeeping("_sluice_loads")),
+        std::vector<pg::Param>{table});
+    co_await session.exec_all(std::move(statements));
   }
 
   // All in one transaction, one process at a time; what there is to do is worked out anew under the lock.
@@ -245,6 +274,7 @@ class PostgresSink final : public Sink {
     const auto basics = co_await missing_basics(session);
     for (const auto& sql : basics) co_await session.exec(sql);
     const auto found = co_await read_table(session, schema(), table.name);
+    if (!found) co_await forget(session, table.name);
     for (const auto& action : plan_table(table, existing(found))) {
       if (const auto* wider = std::get_if<WidenColumn>(&action)) {
         co_await widen(session, table, *wider, changes);
@@ -319,6 +349,13 @@ class PostgresSink final : public Sink {
       warn(fmt::format("{}: {} is a superuser; a role of its own with fewer rights is safer", where, r.text(0, 0)));
     if (r.text(0, 10) != "UTF8")
       warn(fmt::format("{}: the database's encoding is {}, which cannot hold every text", where, r.text(0, 10)));
+    for (const auto& role : core_->options.grant) {
+      pg::Statement asked("SELECT 1 FROM pg_roles WHERE rolname = $1");
+      asked.params = {role};
+      const auto found = co_await session->exec(std::move(asked));
+      if (found.rows() == 0)
+        fail(fmt::format("{}: grant: there is no role {}; CREATE ROLE, or correct the name", where, role));
+    }
   }
 
   std::shared_ptr<PostgresCore> core_;

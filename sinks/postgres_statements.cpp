@@ -106,24 +106,28 @@ pg::Statement PostgresStatements::lock() const {
   return pg::Statement("SELECT pg_advisory_xact_lock($1::bigint)", {key});
 }
 
-pg::Statement PostgresStatements::fence(std::int64_t expected, const std::optional<std::string>& done_to) const {
+pg::Statement PostgresStatements::fence(const Publication& publication) const {
   Params p;
   const auto pipeline = p.text(lane_.pipeline), stream = p.text(lane_.stream), partition = p.text(lane_.partition),
              lane = p.text(lane_.lane);
-  const auto done = p.add(done_to, "text");
+  const auto done = p.add(publication.done_to, "text");
+  const auto into = p.text(table_.name), days = p.text(publication.days);
   const auto table = quoted(schema_) + ".\"_sluice_progress\"";
   std::string sql;
-  if (expected == 0) {
+  if (publication.expected_version == 0) {
     sql = fmt::format(
-        "INSERT INTO {} (\"pipeline\", \"stream\", \"partition\", \"lane\", \"done_to\", \"version\", \"updated_at\") "
-        "VALUES ({}, {}, {}, {}, {}, 1, now()) ON CONFLICT DO NOTHING",
-        table, pipeline, stream, partition, lane, done);
+        "INSERT INTO {} (\"pipeline\", \"stream\", \"partition\", \"lane\", \"done_to\", \"version\", \"updated_at\", "
+        "\"table_name\", \"days\") VALUES ({}, {}, {}, {}, {}, 1, now(), {}, {}) ON CONFLICT DO NOTHING",
+        table, pipeline, stream, partition, lane, done, into, days);
   } else {
-    const auto version = p.number(expected);
+    const auto version = p.number(publication.expected_version);
     sql = fmt::format(
-        "UPDATE {} SET \"done_to\" = coalesce({}, \"done_to\"), \"version\" = \"version\" + 1, \"updated_at\" = now() "
-        "WHERE \"pipeline\" = {} AND \"stream\" = {} AND \"partition\" = {} AND \"lane\" = {} AND \"version\" = {}",
-        table, done, pipeline, stream, partition, lane, version);
+        "UPDATE {0} SET \"done_to\" = CASE WHEN \"table_name\" = {2} AND \"days\" = {3} THEN coalesce({1}, "
+        "\"done_to\") "
+        "ELSE {1} END, \"version\" = \"version\" + 1, \"updated_at\" = now(), \"table_name\" = {2}, \"days\" = {3} "
+        "WHERE \"pipeline\" = {4} AND \"stream\" = {5} AND \"partition\" = {6} AND \"lane\" = {7} AND \"version\" = "
+        "{8}",
+        table, done, into, days, pipeline, stream, partition, lane, version);
   }
   return pg::Statement(std::move(sql), std::move(p.values));
 }

@@ -29,7 +29,7 @@ class PostgresStatements {
   // Publishes of one partition of one table come one after another.
   pg::Statement lock() const;
   // Must touch one row.
-  pg::Statement fence(std::int64_t expected, const std::optional<std::string>& done_to) const;
+  pg::Statement fence(const Publication& publication) const;
   // Windows of the partition that were read after this slice.
   pg::Statement later_reads() const;
   // How many rows the slice stands for (Scope::none: 1 when the table has any).

@@ -22,6 +22,7 @@ struct SinkContext {
 struct SinkKind {
   std::string_view type;            // `type:` in sinks
   std::span<const Option> options;  // beside type
+  bool partitions;                  // its tables can be partitioned: `load.partition_by`
   // What is wrong with the text of `url`, without repeating it; nothing where it can be read.
   std::optional<std::string> (*url_fault)(const std::string& url);
   std::unique_ptr<Sink> (*make)(const Settings& settings, const SinkContext& context);

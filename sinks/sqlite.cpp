@@ -101,15 +101,17 @@ class SqliteSink final : public Sink {
     co_return std::move(changes.columns);
   }
 
-  task<Progress> progress(const LaneId& lane) override {
-    auto read = [lane](Database& database) {
+  task<Progress> progress(const LaneId& lane, const std::string& table, const std::string& days) override {
+    auto read = [lane, table, days](Database& database) {
       Progress progress;
       auto row = database.prepare(
-          R"(SELECT "done_to", "version" FROM _sluice_progress
-             WHERE "pipeline" = ? AND "stream" = ? AND "partition" = ? AND "lane" = ?)");
-      if (!row.bind_all(lane.pipeline, lane.stream, lane.partition, lane.lane).step()) return progress;
-      progress.done_to = row.maybe_text(0);
-      progress.version = row.integer(1);
+          R"(SELECT "version", "updated_at", "done_to",
+               "table_name" = ?5 AND "days" = ?6 AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?5)
+             FROM _sluice_progress WHERE "pipeline" = ?1 AND "stream" = ?2 AND "partition" = ?3 AND "lane" = ?4)");
+      if (!row.bind_all(lane.pipeline, lane.stream, lane.partition, lane.lane, table, days).step()) return progress;
+      progress.version = row.integer(0);
+      progress.updated_at = parse_instant(row.text(1));
+      if (row.integer(3) != 0) progress.done_to = row.maybe_text(2);
       return progress;
     };
     co_return co_await look("_sluice_progress", std::move(read));
@@ -133,13 +135,25 @@ class SqliteSink final : public Sink {
     co_return co_await look("_sluice_progress", std::move(read));
   }
 
-  task<std::vector<DayWindow>> loaded_days(const std::string& pipeline, const std::string& stream,
-                                           const std::string& partition) override {
-    auto read = [pipeline, stream, partition](Database& database) {
+  task<std::vector<std::string>> loaders(const std::string& table) override {
+    auto read = [table](Database& database) {
+      std::vector<std::string> pipelines;
+      auto rows = database.prepare(
+          R"(SELECT DISTINCT "pipeline" FROM _sluice_loads WHERE "table_name" = ? AND NOT "superseded" ORDER BY 1)");
+      rows.bind_all(table);
+      while (rows.step()) pipelines.emplace_back(rows.text(0));
+      return pipelines;
+    };
+    co_return co_await look("_sluice_loads", std::move(read));
+  }
+
+  task<std::vector<DayWindow>> loaded_days(const std::string& table, const std::string& partition) override {
+    auto read = [table, partition](Database& database) {
       std::vector<DayWindow> windows;
       auto rows = database.prepare(
-          R"(SELECT DISTINCT "window" FROM _sluice_loads WHERE "pipeline" = ? AND "stream" = ? AND "partition" = ?)");
-      rows.bind_all(pipeline, stream, partition);
+          R"(SELECT DISTINCT "window" FROM _sluice_loads
+             WHERE "table_name" = ? AND "partition" = ? AND NOT "superseded")");
+      rows.bind_all(table, partition);
       while (rows.step())
         if (const auto window = parse_day_window(rows.text(0))) windows.push_back(*window);
       return windows;
@@ -244,7 +258,8 @@ std::unique_ptr<Sink> make_sqlite(const Settings& settings, const SinkContext& c
 }  // namespace
 
 SinkKind sqlite_sink() {
-  return SinkKind{.type = "sqlite", .options = options, .url_fault = url_fault, .make = make_sqlite};
+  return SinkKind{
+      .type = "sqlite", .options = options, .partitions = false, .url_fault = url_fault, .make = make_sqlite};
 }
 
 }  // namespace sluice

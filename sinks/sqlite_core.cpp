@@ -9,15 +9,10 @@ std::shared_ptr<Session> Core::take_session() {
   return session;
 }
 
-void Core::note(const Error* failure) {
-  const bool up = failure == nullptr;
+void Core::note(bool up, const std::string& message) {
   if (up_ == up) return;
   up_ = up;
-  SinkState state;
-  state.sink = context_.name;
-  state.up = up;
-  if (failure) state.message = failure->what();
-  context_.events.emit(state);
+  context_.events.emit(SinkState{context_.name, up, message});
 }
 
 std::unique_ptr<Database> Core::open_database(const std::string& path) {

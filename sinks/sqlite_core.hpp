@@ -35,6 +35,9 @@ class Core {
   std::shared_ptr<Session> take_session();
   void give_back(std::shared_ptr<Session> session) { idle_.push_back(std::move(session)); }
   void close() { idle_.clear(); }
+  // A transaction was committed. Once the sink has failed only this makes it up again: on a full disk it can be read,
+  // and small things can be staged.
+  void committed() { note(true, {}); }
 
   // Runs `call` with the session's database on the session's thread.
   template <typename F>
@@ -46,20 +49,23 @@ class Core {
     try {
       if constexpr (std::is_void_v<std::invoke_result_t<F, Database&>>) {
         co_await session->worker.run(std::move(work));
-        note(nullptr);
+        answered();
       } else {
         auto result = co_await session->worker.run(std::move(work));
-        note(nullptr);
+        answered();
         co_return result;
       }
     } catch (const Failure& e) {
-      note(&e);
+      note(false, e.what());
       throw;
     }
   }
 
  private:
-  void note(const Error* failure);
+  void note(bool up, const std::string& message);
+  void answered() {
+    if (!up_) note(true, {});
+  }
   static std::unique_ptr<Database> open_database(const std::string& path);
 
   const std::string path_;

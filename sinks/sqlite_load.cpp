@@ -39,6 +39,7 @@ class SqliteLoad final : public Load {
       context.events.emit(
           Notice{Level::warning, target_.lane.pipeline, target_.lane.stream, deletion_suspended(target_.slice)});
     if (written) {
+      core_->committed();
       published_ = true;
       core_->give_back(std::move(session_));
     }

@@ -154,14 +154,19 @@ void Publisher::move_progress() {
   std::int64_t touched = 0;
   if (expected == 0)
     touched = database_.run(
-        R"(INSERT INTO main._sluice_progress("pipeline", "stream", "partition", "lane", "done_to", "version", "updated_at")
-           VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING)",
-        lane.pipeline, lane.stream, lane.partition, lane.lane, publication_.done_to, now_);
+        R"(INSERT INTO main._sluice_progress("pipeline", "stream", "partition", "lane", "done_to", "version", "updated_at",
+             "table_name", "days")
+           VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?) ON CONFLICT DO NOTHING)",
+        lane.pipeline, lane.stream, lane.partition, lane.lane, publication_.done_to, now_, table_.name,
+        publication_.days);
   else
     touched = database_.run(
-        R"(UPDATE main._sluice_progress SET "done_to" = coalesce(?5, "done_to"), "version" = "version" + 1, "updated_at" = ?6
+        R"(UPDATE main._sluice_progress SET
+             "done_to" = CASE WHEN "table_name" = ?8 AND "days" = ?9 THEN coalesce(?5, "done_to") ELSE ?5 END,
+             "version" = "version" + 1, "updated_at" = ?6, "table_name" = ?8, "days" = ?9
            WHERE "pipeline" = ?1 AND "stream" = ?2 AND "partition" = ?3 AND "lane" = ?4 AND "version" = ?7)",
-        lane.pipeline, lane.stream, lane.partition, lane.lane, publication_.done_to, now_, expected);
+        lane.pipeline, lane.stream, lane.partition, lane.lane, publication_.done_to, now_, expected, table_.name,
+        publication_.days);
   if (touched != 1) throw_fenced(lane, expected);
   result_.published.version = expected + 1;
 }

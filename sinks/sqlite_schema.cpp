@@ -141,6 +141,13 @@ void check_table(const Table& table) {
         fmt::format("table {}: load.mode merge needs a key; set load.key, or load.mode append or replace", table.name));
 }
 
+// The books speak of a table of that name that is no more.
+void forget(Database& database, const std::string& table) {
+  database.run(R"(UPDATE _sluice_progress SET "done_to" = NULL, "version" = "version" + 1 WHERE "table_name" = ?)",
+               table);
+  database.run(R"(UPDATE _sluice_loads SET "superseded" = 1 WHERE "table_name" = ?)", table);
+}
+
 void run_all(Database& database, const std::vector<std::string>& statements) {
   for (const auto& statement : statements) database.exec(statement);
 }
@@ -226,6 +233,7 @@ SchemaChanges apply_schema(Database& database, const Table& table) {
   SchemaChanges changes;
   Transaction transaction(database);
   run_all(database, plan_bookkeeping(database));
+  if (!read_table(database, table.name)) forget(database, table.name);
   for (const auto& step : plan_schema(database, table)) {
     auto change = step.change;
     auto message = step.message;

@@ -7,7 +7,6 @@
 #include "core/sink.hpp"
 #include "db/sqlite.hpp"
 #include "sinks/publish_rules.hpp"
-#include "sinks/publish_rules.hpp"
 #include "sinks/sqlite_columns.hpp"
 #include "sinks/sqlite_region.hpp"
 

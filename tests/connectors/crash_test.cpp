@@ -79,11 +79,14 @@ class CrashingSink final : public Sink {
   CrashingSink(MemorySink& inner, Fuse& fuse) : inner_(inner), fuse_(fuse) {}
   task<std::vector<std::string>> plan(const Table& table) override { return inner_.plan(table); }
   task<std::map<std::string, std::string>> prepare(const Table& table) override { return inner_.prepare(table); }
-  task<Progress> progress(const LaneId& lane) override { return inner_.progress(lane); }
-  task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& p) override { return inner_.lanes(p); }
-  task<std::vector<DayWindow>> loaded_days(const std::string& p, const std::string& s, const std::string& a) override {
-    return inner_.loaded_days(p, s, a);
+  task<Progress> progress(const LaneId& lane, const std::string& table, const std::string& days) override {
+    return inner_.progress(lane, table, days);
   }
+  task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& p) override { return inner_.lanes(p); }
+  task<std::vector<DayWindow>> loaded_days(const std::string& table, const std::string& partition) override {
+    return inner_.loaded_days(table, partition);
+  }
+  task<std::vector<std::string>> loaders(const std::string& table) override { return inner_.loaders(table); }
   task<std::vector<std::string>> columns_of(const std::string& table) override { return inner_.columns_of(table); }
   task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
                                    Instant read_started) override {

@@ -213,10 +213,22 @@ TEST_CASE("a list of accounts whose page of one row is refused may be had later"
   }
 }
 
-TEST_CASE("an account that stands twice in the file is refused, however it is written") {
-  Facebook fb("accounts: [\"1\", act_1]");
-  CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(fb.stream("ads"))),
-                    Catch::Contains("test.yaml:2") && Catch::Contains("account 1 stands there twice"));
+TEST_CASE("accounts that are none, stand twice, or are an empty list are refused with the file") {
+  CHECK_THROWS_WITH(Facebook("accounts: [\"1\", act_1]"),
+                    Catch::Contains("\"accounts\": the ad account 1 stands there twice"));
+  CHECK_THROWS_WITH(Facebook("accounts: []"), Catch::Contains("\"accounts\": it is empty"));
+  CHECK_THROWS_WITH(Facebook("accounts: [shop]"), Catch::Contains("\"shop\" is no ad account"));
+  // What stands elsewhere is read when it is needed.
+  ::setenv("SLUICE_TEST_ACCOUNTS", "shop", 1);
+  Facebook fb("accounts: {env: SLUICE_TEST_ACCOUNTS}");
+  CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(fb.stream("ads"))), Catch::Contains("is no ad account"));
+}
+
+TEST_CASE("an account that Meta lists twice is one") {
+  Facebook fb("page_size: 500");
+  const auto account = R"({"account_id":"1","name":"One","timezone_name":"UTC"})";
+  fb.http.expect("GET /v26.0/me/adaccounts").reply(200, rows({account, account}));
+  CHECK(fb.world.run(fb.connector->partitions(fb.stream("ads"))).size() == 1);
 }
 
 TEST_CASE("creatives follow the ads that use them, each once in a page") {
@@ -421,6 +433,8 @@ TEST_CASE("a saved reply and a quarantined row are read again as they came") {
   const auto spec = fb.stream("insights");
   CHECK(fb.connector->parse(spec, rows({row("2026-03-01", "1"), row("2026-03-01", "2")})).rows() == 2);
   CHECK(fb.connector->parse(spec, row("2026-03-01", "1")).rows() == 1);
+  CHECK_THROWS_WITH(fb.connector->parse(spec, R"({"error":{"message":"(#200) no permission","code":200}})"),
+                    Catch::Contains("the API refused") && Catch::Contains("(#200) no permission"));
 
   auto creatives = fb.stream("creatives", "fields: [name]");
   creatives.new_fields = NewFields::fail;  // the ad's own id comes unasked

@@ -90,9 +90,27 @@ TEST_CASE("a backfill's fields are checked, each by name") {
   CHECK_THAT(refused(R"({"from": "2026-01-03", "to": "2026-01-02"})"), Catch::StartsWith("to:"));
   CHECK_THAT(refused(R"({"from": "2026-01-01", "to": "2026-01-02", "parallel": "4"})"), Catch::StartsWith("parallel:"));
   CHECK_THAT(refused(R"({"from": "2026-01-01", "to": "2026-01-02", "form": 1})"), Catch::StartsWith("form: unknown"));
+  for (const auto* name : {"live", "sweep", "a/b", "a b"})
+    CHECK_THAT(refused(fmt::format(R"({{"from": "2026-01-01", "to": "2026-01-02", "name": "{}"}})", name)),
+               Catch::StartsWith("name:"));
   CHECK(server.control.asked.empty());
   CHECK(ask(server, path, json_type, R"({"from": "2026-01-01", "to": "2026-01-31", "name": "january"})").status == 200);
   CHECK(server.control.asked == std::vector<std::string>{"backfill facebook 2026-01-01 2026-01-31 january"});
+}
+
+TEST_CASE("a body that an action cannot use is refused") {
+  RunningServer server;
+  for (const auto* action : {"pipelines/facebook/trigger", "pipelines/facebook/pause", "reload"}) {
+    const auto post = [&](const std::string& body) {
+      return ask(server, fmt::format("POST /api/v1/{}", action), json_type, body).status;
+    };
+    CHECK(post("{nonsense") == 422);
+    CHECK(post("[]") == 422);
+    CHECK(post(R"({"stream": "insights"})") == 422);
+    CHECK(server.control.asked.empty());
+    CHECK(post("{}") == 200);
+    server.control.asked.clear();
+  }
 }
 
 TEST_CASE("an unexpected failure tells the client nothing of the inside") {

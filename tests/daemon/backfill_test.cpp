@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 using namespace sluice;
+using Catch::Contains;
 
 namespace {
 
@@ -55,6 +56,16 @@ TEST_CASE("what only a backfill brings, from its first to its last day") {
     what.new_columns = c.new_columns;
     CHECK(needs_backfill(what) == c.missing);
   }
+}
+
+TEST_CASE("a backfill's name is no other lane's, and one that every sink and file system takes") {
+  const auto lane = [](const std::string& name) { return backfill_lane(name, march(1), march(9)); };
+  CHECK(lane("") == "backfill-2026-03-01-2026-03-09");
+  CHECK(lane("Spring_2026-a.b") == "Spring_2026-a.b");
+  CHECK(lane(std::string(63, 'a')).size() == 63);
+  for (const auto& bad : {std::string("live"), std::string("sweep"), std::string("a b"), std::string("a/b"),
+                          std::string("é"), std::string(64, 'a')})
+    CHECK_THROWS_WITH(lane(bad), Contains("name: "));
 }
 
 TEST_CASE("the command of a backfill resumes no lane that was done") {

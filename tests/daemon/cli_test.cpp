@@ -44,6 +44,10 @@ TEST_CASE("every command is known") {
   CHECK(understood({"--version"}).command == Command::version);
 }
 
+TEST_CASE("a pipeline that is named twice runs once") {
+  CHECK(understood({"run", "b", "a", "b", "b"}).pipelines == std::vector<std::string>{"b", "a"});
+}
+
 TEST_CASE("common options stand before or after the command") {
   const auto a = understood({"-c", "a.yaml", "status", "-o", "json", "--server", "http://h:1", "--log-level", "debug",
                              "--log-format", "json"});
@@ -53,6 +57,14 @@ TEST_CASE("common options stand before or after the command") {
   CHECK(a.log_level == Level::debug);
   CHECK(a.log_format == LogFormat::json);
   CHECK(understood({"quarantine", "list", "a/b", "-c", "x"}).config == "x");
+}
+
+TEST_CASE("--server is a URL") {
+  for (const auto* bad : {"foo", "localhost:8321", "ftp://h", "http://", "http://h:port"}) {
+    INFO(bad);
+    CHECK(refused({"status", "--server", bad}).exit == exit_code::usage);
+    CHECK_THAT(refused({"status", "--server", bad}).text, Contains("expected a URL like http://host:8321"));
+  }
 }
 
 TEST_CASE("a stream of a pipeline is written PIPELINE/STREAM") {
@@ -84,7 +96,11 @@ TEST_CASE("what is not understood is a usage error that names it; help is not an
   CHECK(refused({"serve", "extra"}).exit == exit_code::usage);
   const auto unknown = refused({"frobnicate"});
   CHECK(unknown.exit == exit_code::usage);
-  CHECK_THAT(unknown.text, Contains("sluice --help"));
+  CHECK_THAT(unknown.text, Contains("there is no command \"frobnicate\"") && Contains("sluice --help"));
+  CHECK_THAT(refused({"-c", "x", "stats", "facebook"}).text,
+             Contains("no command \"stats\"; did you mean \"status\"?"));
+  CHECK_THAT(refused({"quarantine", "lst", "a/b"}).text, Contains("did you mean \"quarantine list\"?"));
+  CHECK_THAT(refused({"--colour", "status"}).text, Contains("--colour"));
   CHECK_THAT(refused({"status", "-o", "xml"}).text, Contains("xml"));
   CHECK_THAT(refused({"run", "a", "--log-level", "loud"}).text, Contains("loud"));
   const auto help = refused({"--help"});

@@ -214,7 +214,8 @@ TEST_CASE("each mistake in the file has its message") {
       {"version: 1\nsources: {fb: {access_token: {env: T}}}\n", "2:15: \"type\" is missing: expected one of fake_ads"},
       {"version: 1\nsources: {fb: {type: fakeads}}\n",
        "2:22: unknown type of source \"fakeads\"; did you mean \"fake_ads\"?"},
-      {"version: 1\nsinks: {wh: {type: oracle}}\n", "2:20: unknown type of sink \"oracle\"; known here: fake_db"},
+      {"version: 1\nsinks: {wh: {type: oracle}}\n",
+       "2:20: unknown type of sink \"oracle\"; known here: fake_db, fake_file"},
       {"version: 1\nsources: {fb: fake_ads}\n", "2:15: \"fb\": expected a mapping with a type: fake_ads"},
       {"version: 1\nsources: {fb: {type: fake_ads}}\n", "2:15: \"access_token\" is missing: The token."},
       {"version: 1\nsinks: {\"w h\": {type: fake_db, url: x}}\n",
@@ -492,6 +493,14 @@ pipelines: {p: {source: fb, sink: wh, streams: all, exclude: log}}
   CHECK(options.tokens[0].token.equals("canary-token-of-the-test"));
   CHECK_THROWS_AS(made.source("fb")->settings.secret("access_token"), Error);
   ::unsetenv("SLUICE_TEST_TOKEN");
+}
+
+TEST_CASE("a sink that has no partitioned tables refuses partition_by with the file") {
+  CHECK(faults_of("version: 1\nsources: {fb: {type: fake_ads, access_token: {env: T}}}\n"
+                  "sinks: {wh: {type: fake_file, url: x}}\n"
+                  "pipelines:\n  p: {source: fb, sink: wh, streams: {insights: {load: {partition_by: "
+                  "month(date_start)}}}}\n") ==
+        Lines{"s.yaml:5:71: \"partition_by\": sink \"wh\" is fake_file, which has no partitioned tables; remove it"});
 }
 
 TEST_CASE("a reload sees what changed and what stayed") {

@@ -81,7 +81,8 @@ inline Kinds fake_kinds() {
     if (url != "nonsense") return {};
     return "expected sense";
   };
-  static const SinkKind sinks[] = {{"fake_db", sink, url_fault, nullptr}};
+  static const SinkKind sinks[] = {{"fake_db", sink, true, url_fault, nullptr},
+                                   {"fake_file", sink, false, url_fault, nullptr}};
   return {connectors, sinks};
 }
 

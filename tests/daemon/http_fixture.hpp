@@ -44,9 +44,9 @@ struct FakeControl final : Control {
   task<std::string> pause(std::string pipeline, bool paused) override {
     co_return did((paused ? "pause " : "resume ") + pipeline);
   }
-  task<std::string> cancel(std::string) override { throw Refusal(409, "facebook is not running"); }
+  task<std::string> cancel(std::string, std::string) override { throw Refusal(409, "facebook is not running"); }
   task<std::string> backfill(std::string pipeline, BackfillRequest r) override {
-    co_return did(fmt::format("backfill {} {} {} {}", pipeline, format_day(r.from), format_day(r.to), r.name));
+    co_return did(fmt::format("backfill {} {} {} {}", pipeline, format_day(r.from), format_day(r.to), r.lane));
   }
   task<std::string> reload() override { co_return did("reload"); }
   std::string did(std::string what) {

@@ -71,6 +71,25 @@ TEST_CASE("a killed process leaves no lock behind") {
   close(ready[1]);
 }
 
+TEST_CASE("whether a pipeline is held can be seen without taking its lock, and leaves no trace") {
+  const Folder folder;
+  const auto dir = folder / "locks";
+  CHECK_FALSE(lock_is_held(dir, "p"));
+  CHECK_FALSE(any_backfill_is_held(dir, "p"));
+  CHECK_FALSE(std::filesystem::exists(dir));
+  std::string holder;
+  auto lock = try_lock_pipeline(dir, "p", "sluice run", holder);
+  CHECK(lock_is_held(dir, "p"));
+  CHECK_FALSE(any_backfill_is_held(dir, "p"));
+  auto backfill = try_lock_pipeline(dir, backfill_lock("p", "2026"), "sluice backfill", holder);
+  CHECK(any_backfill_is_held(dir, "p"));
+  CHECK_FALSE(any_backfill_is_held(dir, "other"));
+  lock->release();
+  backfill->release();
+  CHECK_FALSE(lock_is_held(dir, "p"));
+  CHECK_FALSE(any_backfill_is_held(dir, "p"));
+}
+
 TEST_CASE("names of pipelines cannot leave the folder, and only sluice's user may look into it") {
   const Folder folder;
   std::string holder;
@@ -86,7 +105,9 @@ TEST_CASE("a folder that cannot be used is named") {
   const Folder folder;
   std::ofstream(folder / "file") << "x";
   std::string holder;
-  CHECK_THROWS_WITH(try_lock_pipeline(folder / "file/locks", "p", "sluice run", holder), Catch::Contains("file/locks"));
+  CHECK_THROWS_WITH(
+      try_lock_pipeline(folder / "file/locks", "p", "sluice run", holder),
+      Catch::Contains("file/locks") && Catch::EndsWith("the folder of the state (`state.url`) must exist"));
 }
 
 TEST_CASE("the locks lie beside the state") {

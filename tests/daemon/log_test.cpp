@@ -94,9 +94,45 @@ TEST_CASE("the same incident within a minute is folded into one more line") {
 
 TEST_CASE("what was folded is not lost when the log ends") {
   Logged logged;
-  logged.log->on(throttled(), noon);
-  logged.log->on(throttled(), noon + 1s);
-  CHECK(logged.lines() == 2);
+  for (int i = 0; i < 4; ++i) logged.log->on(throttled(), noon + i * 1s);
+  logged.log->on(RequestRetried{"meta", "timeout", "GET x: no answer", 1s}, noon + 2s);
+  const auto text = logged.text();
+  CHECK(std::count(text.begin(), text.end(), '\n') == 3);
+  CHECK_THAT(text, Contains("\n2026-03-02T12:00:03Z warning (#80000) too many calls; pausing for 1m30s (3 times since "
+                            "2026-03-02T12:00:00Z) source=meta"));
+}
+
+TEST_CASE("who has the last word lets the log say first what it folded") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  Log log({Level::info, LogFormat::text, ends[1]});
+  for (int i = 0; i < 3; ++i) log.on(throttled(), noon + i * 1s);
+  log.flush();
+  REQUIRE(::write(ends[1], "the end\n", 8) == 8);
+  char piece[4096];
+  const std::string text(piece, static_cast<std::size_t>(::read(ends[0], piece, sizeof piece)));
+  CHECK_THAT(text, Contains("(2 times since 2026-03-02T12:00:00Z)") && Catch::EndsWith("the end\n"));
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_CASE("slices of one account that fail together are one incident, whatever the API's own words") {
+  Logged logged;
+  for (int i = 0; i < 8; ++i) {
+    SliceEnded failed{"r",
+                      "facebook",
+                      "insights",
+                      fmt::format("act_1/2026-03-0{}", i),
+                      SliceOutcome::failed,
+                      fmt::format("no permission (fbtrace_id A{})", i),
+                      {},
+                      1s,
+                      "act_1"};
+    logged.log->on(failed, noon + i * 1s);
+  }
+  const auto text = logged.text();
+  CHECK(std::count(text.begin(), text.end(), '\n') == 2);
+  CHECK_THAT(text, Contains("slice act_1/2026-03-00 failed: no permission") && Contains("(7 times since"));
 }
 
 TEST_CASE("a sink is mentioned when it goes down and when it comes back") {

@@ -41,3 +41,28 @@ TEST_CASE("an API that refuses or answers nonsense is one message that says what
   CHECK_THAT(line, Contains(advice));
   CHECK_THAT(run.err(), Contains("other succeeded") && !Contains(canary_token));
 }
+
+TEST_CASE("an account without permission is one line and few requests; the other account is loaded") {
+  SandboxProgram api(with_token({"--fault", "permission"}));
+  Setup setup;
+  setup.insights = "level: ad, window: {lookback: 27d}";
+  setup.write(api.url());
+  auto run = setup.start({"run", "facebook", "--stream", "insights"});
+  CHECK(run.wait() == 1);
+  INFO(run.err());
+  CHECK(times(run.err(), " warning ") <= 2);  // one when it begins, and how often it was
+  CHECK_THAT(run.err(), Contains(" failed, read ") && Contains("(28 times since "));
+}
+
+TEST_CASE("a run that the quota slows down says so, and what it waited for when it is stopped") {
+  SandboxProgram api(with_token({"--fault", "usage=95"}));
+  Setup setup;
+  setup.options = "    timeout: 3s\n";
+  setup.write(api.url());
+  auto run = setup.start({"run", "facebook"});
+  CHECK(run.wait() == 1);
+  INFO(run.err());
+  CHECK_THAT(run.err(), Contains("meta: 95 % of the API's quota of app is used: calls go out one each"));
+  CHECK_THAT(run.err(), Contains("no slice was published within 3s") && Contains("the rate limit of meta kept") &&
+                            Contains("95 % of its quota used"));
+}

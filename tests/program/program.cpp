@@ -47,7 +47,8 @@ std::vector<std::string> environment_with(const std::map<std::string, std::strin
   std::vector<std::string> all;
   for (char** at = environ; *at; ++at) {
     const std::string_view entry(*at);
-    if (entry.starts_with("NOTIFY_SOCKET=") || entry.starts_with("SLUICE_") || entry.starts_with("STATE_DIRECTORY="))
+    if (entry.starts_with("NOTIFY_SOCKET=") || entry.starts_with("SLUICE_") || entry.starts_with("STATE_DIRECTORY=") ||
+        more.contains(std::string(entry.substr(0, entry.find('=')))))
       continue;
     all.emplace_back(entry);
   }

@@ -102,7 +102,7 @@ TEST_CASE("operators trigger, pause, resume and backfill through the command lin
   CHECK(nlohmann::json::parse(status.out())[0]["paused"] == true);
   CHECK(setup.start({"resume", "facebook"}).wait() == 0);
   auto idle = setup.start({"cancel", "facebook"});
-  CHECK(idle.wait() == 1);
+  CHECK(idle.wait() == 75);
   CHECK_THAT(idle.err(), Contains("facebook"));
   CHECK(setup.start({"trigger", "nope"}).wait() == 2);
 
@@ -114,6 +114,32 @@ TEST_CASE("operators trigger, pause, resume and backfill through the command lin
   fetch_until(setup.port, "/metrics", R"(runs_total{outcome="succeeded",pipeline="facebook",trigger="backfill"} 1)");
   daemon.signal(SIGTERM);
   CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("what cannot be done now is exit 75: try again later") {
+  SandboxProgram api(with_token({"--report-delay", "300s"}));
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  const auto day = format_day(today() - 40);
+  const std::vector<std::string> backfill{"backfill", "facebook", "--from", day, "--to", day};
+  REQUIRE(setup.start(backfill).wait() == 0);
+  auto twice = setup.start(backfill);
+  CHECK(twice.wait() == 75);
+  CHECK_THAT(twice.err(), Contains("goes on already"));
+  REQUIRE(setup.start({"trigger", "facebook"}).wait() == 0);
+  fetch_until(setup.port, "/metrics", R"(sluice_pipeline_running{pipeline="facebook"} 2)");
+  auto running = setup.start({"trigger", "facebook"});
+  INFO(running.out());
+  CHECK(running.wait() == 75);
+  daemon.signal(SIGTERM);
+  fetch_until(setup.port, "/readyz", "503");
+  auto draining = setup.start({"trigger", "facebook"});
+  CHECK(draining.wait() == 75);
+  CHECK_THAT(draining.err(), Contains("stopping"));
+  daemon.signal(SIGTERM);
+  daemon.wait(5);
 }
 
 TEST_CASE("a bad file at SIGHUP keeps the old one running; a good one is taken") {
@@ -210,5 +236,44 @@ TEST_CASE("an interrupted run ends with 130 and leaves nothing open") {
   std::this_thread::sleep_for(500ms);
   run.signal(SIGINT);
   CHECK(run.wait(20) == 130);
-  CHECK(query(setup.folder / "state.db", "SELECT outcome FROM runs") == "cancelled");
+  CHECK(query(setup.folder / "state.db", "SELECT outcome || ', ' || message FROM runs") ==
+        "cancelled, stopped by SIGINT");
+  CHECK_THAT(run.err(), Contains("stopped by SIGINT"));
+}
+
+TEST_CASE("a run whose process was killed is not shown as running") {
+  SandboxProgram api(with_token({"--report-delay", "300s"}));
+  Setup setup;
+  setup.write(api.url());
+  auto run = setup.start({"run", "facebook"});
+  wait_until("a run is recorded", [&] {
+    auto runs = setup.start({"runs"});
+    return runs.wait() == 0 && runs.out().find("running") != std::string::npos;
+  });
+  auto status = setup.start({"status"});
+  CHECK(status.wait() == 0);
+  CHECK_THAT(status.out(), Contains("running") && !Contains("interrupted"));
+  run.signal(SIGKILL);
+  run.wait();
+  for (const auto* command : {"runs", "status"}) {
+    auto seen = setup.start({command});
+    CHECK(seen.wait() == 0);
+    CHECK_THAT(seen.out(), Contains("interrupted: the process ended") && !Contains("running"));
+  }
+}
+
+TEST_CASE("who cancelled a run stands in its record") {
+  SandboxProgram api(with_token({"--report-delay", "300s"}));
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  REQUIRE(setup.start({"trigger", "facebook"}).wait() == 0);
+  fetch_until(setup.port, "/metrics", R"(sluice_pipeline_running{pipeline="facebook"} 1)");
+  REQUIRE(setup.start({"cancel", "facebook"}).wait() == 0);
+  fetch_until(setup.port, "/metrics", R"(outcome="cancelled",pipeline="facebook",trigger="manual"} 1)");
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+  CHECK_THAT(daemon.err(), Contains("cancelled in") && Contains("; cancelled by hand"));
+  CHECK(query(setup.folder / "state.db", "SELECT message FROM runs") == "cancelled by hand");
 }

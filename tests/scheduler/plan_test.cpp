@@ -120,13 +120,35 @@ TEST_CASE("a backfill has a fixed end, no lookback, and resumes") {
   CHECK(plan_slices(daily(), account(), done_to("2026-01-04"), target).empty());
 }
 
-TEST_CASE("a backfill under a name that other days were loaded under before begins with its own first day") {
-  const Backfill backfill("b", Day(2026, 1, 2), Day(2026, 1, 3));
+TEST_CASE("a backfill that loads less than was asked for says why") {
   auto target = at("2026-03-03T10:00:00Z");
-  target.backfill = &backfill;
-  const auto whole = "2026-01-02>2026-01-03 2026-01-03>2026-01-04";
-  CHECK(show(plan_slices(daily(), account(), done_to("2025-12-24"), target)) == whole);
-  CHECK(show(plan_slices(daily(), account(), done_to("2026-02-01"), target)) == whole);
+  target.earliest = Day(2026, 1, 10);
+  auto finished = done_to("2026-02-03");
+  finished.updated_at = *parse_instant("2026-02-20T12:00:00Z");
+  const auto why = [&](Day from, Day to, const Progress& progress) {
+    const Backfill backfill("b", from, to);
+    target.backfill = &backfill;
+    return shortfall(daily(), account(), progress, target);
+  };
+  CHECK(why(Day(2026, 2, 1), Day(2026, 2, 2), Progress()).empty());
+  CHECK(why(Day(2026, 2, 1), Day(2026, 2, 2), done_to("2026-02-02")).empty());
+  CHECK(why(Day(2026, 2, 1), Day(2026, 2, 2), finished) ==
+        "the backfill b was finished on 2026-02-20; to load the days again use another --name");
+  CHECK(why(Day(2026, 1, 1), Day(2026, 1, 9), Progress()) ==
+        "the days lie outside what the source keeps, which begins with 2026-01-10");
+  CHECK(why(Day(2026, 1, 9), Day(2026, 3, 4), Progress()) ==
+        "begins with 2026-01-10, the first day that the source keeps, ends with today, 2026-03-03; later days are "
+        "still to come");
+  CHECK(why(Day(2026, 3, 4), Day(2026, 3, 5), Progress()) == "the days are still to come: today is 2026-03-03");
+}
+
+TEST_CASE("a start that is still to come is said as long as nothing is loaded") {
+  auto stream = daily();
+  stream.start = Day(2026, 3, 4);
+  CHECK(shortfall(stream, account(), Progress(), at("2026-03-03T10:00:00Z")) ==
+        "nothing is loaded before window.start, 2026-03-04, which is still to come");
+  CHECK(shortfall(stream, account(), done_to("2026-03-02"), at("2026-03-03T10:00:00Z")).empty());
+  CHECK(shortfall(stream, account(), Progress(), at("2026-03-04T10:00:00Z")).empty());
 }
 
 TEST_CASE("progress that lies ahead of the clock is not believed: what it hides is read again") {

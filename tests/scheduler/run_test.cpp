@@ -105,6 +105,28 @@ TEST_CASE("a slice that fails for a passing cause is read again") {
   CHECK(f.sink.rows["days"].size() == 6);
 }
 
+TEST_CASE("what is refused for a whole partition is not asked for slice after slice") {
+  Fixture f;
+  f.connector.accounts.emplace_back("b");
+  f.options.parallel = 1;
+  const auto remedy = GENERATE(Remedy::give_up_partition, Remedy::reauthenticate);
+  for (const auto* day : {"a/2026-03-01", "a/2026-03-02", "a/2026-03-03"})
+    f.connector.answers[day].errors.emplace_back(remedy, "grant ads_read");
+  const auto ended = f.run();
+  CHECK(std::count_if(f.connector.reads.begin(), f.connector.reads.end(),
+                      [](const std::string& id) { return id.starts_with("a/"); }) == 1);
+  CHECK(ended.outcome == Outcome::partial);
+  CHECK(ended.slices_failed == 3);
+  CHECK(ended.slices_published == 3);
+  CHECK_FALSE(ended.passing);
+  int failed = 0;
+  for (const auto& slice : f.events.of<SliceEnded>()) {
+    failed += slice.outcome == SliceOutcome::failed;
+    CHECK(slice.partition == slice.slice.substr(0, 1));
+  }
+  CHECK(failed == 3);
+}
+
 TEST_CASE("a slice that fails after a long wait is read again all the same") {
   Fixture f;
   f.connector.answers["a/2026-03-02"].delay = 20min;
@@ -227,7 +249,13 @@ TEST_CASE("a run without a published slice for too long is stopped; one that mak
   const auto ended = g.run();
   CHECK(ended.outcome == Outcome::partial);
   CHECK(ended.passing);
-  CHECK_THAT(ended.message, Catch::Contains("no slice was published within 1h"));
+  CHECK_THAT(ended.message, Catch::Contains("no slice was published within 1h") && Catch::EndsWith(".timeout)"));
+
+  Fixture h;
+  h.pipeline.timeout = 1h;
+  h.connector.answers["a/2026-03-02"].delay = 100min;
+  h.connector.waits_for = "the rate limit of meta kept 3 calls waiting";
+  CHECK_THAT(h.run().message, Catch::EndsWith(".timeout); the rate limit of meta kept 3 calls waiting"));
 }
 
 TEST_CASE("a cancelled run ends as cancelled, leaves nothing behind, and the next run completes it") {
@@ -495,4 +523,47 @@ TEST_CASE("when the partitions cannot be listed the run fails with that message"
   const auto ended = f.run();
   CHECK(ended.outcome == Outcome::failed);
   CHECK(ended.message == "days: the token has expired");
+}
+
+TEST_CASE("a stream that is given another table is loaded from its start again") {
+  Fixture f;
+  f.run();
+  f.pipeline.streams[0].table.name = "days_v2";
+  CHECK(f.run().slices_published == 3);
+  CHECK(f.sink.rows["days_v2"].size() == 6);
+  CHECK(f.progress().done_to == "2026-03-03");
+}
+
+TEST_CASE("a backfill's name that is used for other days loads all of them; the same days are resumed") {
+  Fixture f;
+  const auto backfill = [&](int from, int to) {
+    f.sink.published.clear();
+    f.options.backfill.emplace("y", Day(2026, 2, from), Day(2026, 2, to));
+    return f.run();
+  };
+  backfill(10, 11);
+  CHECK(f.sink.published == std::vector<std::string>{"a/2026-02-10", "a/2026-02-11"});
+  f.connector.answers["a/2026-02-11"].errors.emplace_back(Remedy::give_up, "no");
+  CHECK(backfill(9, 12).outcome == Outcome::partial);
+  CHECK(f.progress("a", "y").done_to == "2026-02-11");
+  backfill(9, 12);
+  CHECK(f.sink.published == std::vector<std::string>{"a/2026-02-11", "a/2026-02-12"});
+  const auto nothing = backfill(9, 12);
+  CHECK(nothing.slices_published == 0);
+  CHECK_THAT(nothing.message, Catch::Contains("days: the backfill y was finished on"));
+  CHECK(backfill(9, 11).message.empty());
+  CHECK(f.sink.published == std::vector<std::string>{"a/2026-02-09", "a/2026-02-10", "a/2026-02-11"});
+}
+
+TEST_CASE("a table that a pipeline of another name has loaded is loaded anew, with a warning") {
+  Fixture f;
+  f.sink.loaded_by["days"] = {"old"};
+  f.run();
+  REQUIRE(f.events.of<Notice>().size() == 1);
+  CHECK(f.events.of<Notice>()[0].level == Level::warning);
+  CHECK_THAT(f.events.of<Notice>()[0].message,
+             Catch::Contains("loaded by the pipeline old until now") && Catch::Contains("under the name p"));
+  f.sink.loaded_by["days"] = {"old", "p"};
+  f.run();
+  CHECK(f.events.of<Notice>().size() == 1);
 }

@@ -204,14 +204,15 @@ std::vector<std::string> distinct_zones() {
 }  // namespace
 
 TEST_CASE("the next fire is what a scan of every minute finds, in every zone") {
-  // 2010 to 2019 has the oddest changes. The sanitizers' run, an order of magnitude slower, asks for fewer years.
-  const char* wanted = std::getenv("SLUICE_CRON_YEARS");
-  const int years = wanted != nullptr ? std::atoi(wanted) : 10;
+  // 2010 to 2019 has the oddest changes. The sanitizers' run, two orders of magnitude slower, looks at fewer zones, each
+  // for one year.
+  const bool quick = std::getenv("SLUICE_CRON_QUICK") != nullptr;
+  const int years = quick ? 1 : 10;
   const Tables tables;
   std::int64_t compared = 0;
   const auto zones = distinct_zones();
   REQUIRE(zones.size() > 200);
-  for (std::size_t i = 0; i < zones.size(); ++i) {
+  for (std::size_t i = 0; i < zones.size(); i += quick ? 13 : 1) {
     const auto zone = load_zone(zones[i]);
     REQUIRE(zone);
     // Neighbouring zones look at different years, so that a shorter run sees all of them.

@@ -71,7 +71,7 @@ TEST_CASE("a pipeline that does not exist is said to, with the nearest name") {
   lives.at("12:10", [&] {
     const auto says = Catch::Contains("there is no pipeline \"facbook\"; did you mean \"facebook\"?");
     CHECK_THROWS_WITH(lives.scheduler->trigger("facbook"), says);
-    CHECK_THROWS_WITH(lives.scheduler->cancel("facbook"), says);
+    CHECK_THROWS_WITH(lives.scheduler->cancel("facbook", "by hand"), says);
   });
   lives.live_until("12:20");
 }
@@ -82,13 +82,15 @@ TEST_CASE("cancel stops the running run, which is recorded, and drops the retry 
   lives.plays["b"] = {Play(1min, Outcome::failed, true)};
   lives.at("13:02", [&] {
     CHECK(lives.status("b").next_retry);
-    lives.scheduler->cancel("a");
-    lives.scheduler->cancel("b");
-    CHECK_THROWS_WITH(lives.scheduler->cancel("b"), Catch::Contains("b is not running"));
+    lives.scheduler->cancel("a", "cancelled by ops");
+    lives.scheduler->cancel("b", "cancelled by ops");
+    CHECK_THROWS_WITH(lives.scheduler->cancel("b", "cancelled by ops"), Catch::Contains("b is not running"));
   });
   lives.live_until("20:00");
   CHECK(lives.happened() == Texts{"13:00 a", "13:00 b", "13:02 a cancelled"});
   CHECK(lives.status("a").last_outcome == Outcome::cancelled);
+  CHECK(lives.status("a").last_message == "cancelled by ops");
+  CHECK(lives.requests.at(0).record.pipeline == "a");
   CHECK(lives.state.pipelines["a"].consecutive_failures == 0);
   CHECK_FALSE(lives.status("b").next_retry);
 }

@@ -187,6 +187,7 @@ TEST_CASE("overlap: replace cancels the run and starts the new one when it has e
   lives.live_until("14:30");
   CHECK(lives.happened() == Texts{"13:00 a", "14:00 a cancelled", "14:00 a"});
   CHECK(lives.first_record().outcome == Outcome::cancelled);
+  CHECK(lives.first_record().message == "replaced by the fire of 2026-03-02T14:00:00Z");
   CHECK_FALSE(lives.first_record().passing);
 }
 
@@ -213,7 +214,7 @@ TEST_CASE("a run that failed for good, or was cancelled, is not tried again") {
   Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")});
   lives.plays["a"] = {Play(1min, Outcome::failed, false)};
   lives.plays["b"] = {Play(1h, Outcome::failed, true)};
-  lives.at("13:30", [&] { lives.scheduler->cancel("b"); });
+  lives.at("13:30", [&] { lives.scheduler->cancel("b", "cancelled by ops"); });
   lives.live_until("20:00");
   CHECK(lives.happened() == Texts{"13:00 a", "13:00 b", "13:30 b cancelled"});
 }

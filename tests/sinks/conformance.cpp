@@ -67,6 +67,7 @@ Published Conformance::publish(Load& load, const Slice& slice, std::int64_t read
   Publication publication;
   publication.expected_version = how.version.value_or(progress(slice.partition().id, how.lane).version);
   publication.done_to = how.done_to;
+  publication.days = how.days;
   publication.read = how.read.value_or(read);
   publication.filtered = how.filtered;
   publication.believe_empty = how.believe_empty;
@@ -83,9 +84,10 @@ Published Conformance::load(const Table& table, const Slice& slice, const std::v
   return publish(*opened, slice, static_cast<std::int64_t>(rows.size() + how.rejects.size()) + how.filtered, how);
 }
 
-Progress Conformance::progress(const std::string& partition, const std::string& lane) {
+Progress Conformance::progress(const std::string& partition, const std::string& lane, const std::string& table,
+                               const std::string& days) {
   const LaneId id("ads", "stream", partition, lane);
-  return subject->run(sink->progress(id));
+  return subject->run(sink->progress(id, table, days));
 }
 
 std::string Conformance::one(const std::string& sql) {

@@ -60,6 +60,7 @@ struct How {
   std::string run = "run1";
   std::string lane = "live";
   std::optional<std::string> done_to = {};
+  std::string days = {};                     // of a backfill
   std::optional<Instant> read_started = {};  // else a second later at each load
   std::optional<std::int64_t> version = {};  // else what the progress says
   std::vector<Reject> rejects = {};
@@ -80,7 +81,8 @@ class Conformance {
   std::unique_ptr<Load> open(const Table& table, const Slice& slice, const How& how = {});
   void stage(Load& load, const Table& table, const std::vector<GivenRow>& rows);
   Published publish(Load& load, const Slice& slice, std::int64_t read, const How& how = {});
-  Progress progress(const std::string& partition, const std::string& lane = "live");
+  Progress progress(const std::string& partition, const std::string& lane = "live",
+                    const std::string& table = "insights", const std::string& days = {});
   std::vector<std::string> query(const std::string& sql) { return subject->query(sql); }
   std::string one(const std::string& sql);
   // The error that the call ends with.

@@ -62,7 +62,7 @@ TEST_CASE_METHOD(Conformance,
 TEST_CASE_METHOD(Conformance, "any sink: the days that were loaded are known, of every lane, and the table's columns") {
   const auto table = insights();
   const auto days = [&](const std::string& partition) {
-    auto windows = subject->run(sink->loaded_days("ads", "stream", partition));
+    auto windows = subject->run(sink->loaded_days("insights", partition));
     std::sort(windows.begin(), windows.end(), [](const auto& a, const auto& b) { return a.from < b.from; });
     return windows;
   };
@@ -76,10 +76,78 @@ TEST_CASE_METHOD(Conformance, "any sink: the days that were loaded are known, of
   load(table, march("b", 2), {{"b", day(2), "1", 1, "1", "x"}});
   CHECK(days("a") == std::vector<DayWindow>{{day(1), day(4)}, {day(5), day(6)}});
   CHECK(days("b").size() == 1);
-  CHECK(subject->run(sink->loaded_days("ads", "other", "a")).empty());
+  CHECK(subject->run(sink->loaded_days("other", "a")).empty());
   const auto columns = subject->run(sink->columns_of("insights"));
   for (const auto& column : table.columns) CHECK(std::count(columns.begin(), columns.end(), column.name) == 1);
   CHECK(subject->run(sink->columns_of("no_such_table")).empty());
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: progress is of one table: for another the lane has done nothing yet") {
+  const auto old_table = insights();
+  auto table = insights();
+  table.name = "insights_v2";
+  prepare(old_table);
+  load(old_table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"});
+  prepare(table);
+  CHECK_FALSE(progress("a", "live", "insights_v2").done_to);
+  CHECK(progress("a", "live", "insights_v2").version == 1);
+  // A slice that moves no progress, as after one that failed, does not take the old table's over.
+  load(table, march("a", 2), {row(2, "1")});
+  CHECK_FALSE(progress("a", "live", "insights_v2").done_to);
+  CHECK(progress("a", "live", "insights_v2").version == 2);
+  CHECK_FALSE(progress("a").done_to);
+  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"});
+  CHECK(progress("a", "live", "insights_v2").done_to == "2026-03-02");
+  CHECK(subject->run(sink->loaded_days("insights", "a")).size() == 1);
+  CHECK(subject->run(sink->loaded_days("insights_v2", "a")).size() == 2);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a table that was dropped and is made again has been loaded by nobody") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"});
+  load(table, march("a", 1), {row(1, "1")},
+       {.lane = "spring", .done_to = "2026-03-02", .days = "2026-03-01..2026-03-09"});
+  CHECK(subject->run(sink->loaders("insights")) == Rows{"ads"});
+  query("DROP TABLE insights");
+  CHECK_FALSE(progress("a").done_to);
+  prepare(table);
+  prepare(table);
+  CHECK_FALSE(progress("a").done_to);
+  CHECK_FALSE(progress("a", "spring", "insights", "2026-03-01..2026-03-09").done_to);
+  CHECK(subject->run(sink->loaded_days("insights", "a")).empty());
+  CHECK(subject->run(sink->loaders("insights")).empty());
+  CHECK(load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"}).counts.inserted == 1);
+  CHECK(progress("a").done_to == "2026-03-02");
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a backfill's progress is of the days it was asked for, and says when") {
+  const auto table = insights();
+  const std::string first = "2026-03-10..2026-03-12", wider = "2026-03-05..2026-03-15";
+  prepare(table);
+  load(table, march("a", 12), {row(12, "1")}, {.lane = "y", .done_to = "2026-03-13", .days = first});
+  CHECK(progress("a", "y", "insights", first).done_to == "2026-03-13");
+  CHECK(progress("a", "y", "insights", first).updated_at);
+  CHECK_FALSE(progress("a", "y", "insights", wider).done_to);
+  CHECK(progress("a", "y", "insights", wider).version == 1);
+  load(table, march("a", 5), {row(5, "1")}, {.lane = "y", .done_to = "2026-03-06", .days = wider});
+  CHECK(progress("a", "y", "insights", wider).done_to == "2026-03-06");
+  CHECK_FALSE(progress("a", "y", "insights", first).done_to);
+}
+
+TEST_CASE_METHOD(Conformance,
+                 "any sink: books of an earlier sluice get the columns they lack, and its progress is not trusted") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"});
+  query("ALTER TABLE _sluice_progress DROP COLUMN table_name");
+  query("ALTER TABLE _sluice_progress DROP COLUMN days");
+  sink = subject->make(events);
+  CHECK(subject->run(sink->plan(table)).size() == 2);
+  prepare(table);
+  CHECK_FALSE(progress("a").done_to);
+  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02"});
+  CHECK(progress("a").done_to == "2026-03-02");
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: who was overtaken by another process writes nothing and gives up") {

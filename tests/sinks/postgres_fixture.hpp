@@ -117,7 +117,7 @@ struct Publish {
 
 inline task<Published> publish_batches(Warehouse& warehouse, Publish what, std::vector<Batch> batches) {
   auto& sink = warehouse.sink();
-  const auto progress = co_await sink.progress(what.lane);
+  const auto progress = co_await sink.progress(what.lane, what.table.name, "");
   const auto load = co_await sink.open(what.table, what.lane, what.slice, what.run,
                                        what.read_started.value_or(warehouse.clock.now()));
   Publication publication;

@@ -82,7 +82,7 @@ TEST_CASE("plan says the DDL and touches nothing") {
   REQUIRE_FALSE(statements.empty());
   CHECK(statements.front() == "CREATE SCHEMA IF NOT EXISTS \"marketing\"");
   CHECK(warehouse.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'marketing'") == "0");
-  CHECK(warehouse.run(warehouse.sink().progress(live())).version == 0);
+  CHECK(warehouse.run(warehouse.sink().progress(live(), "insights", "")).version == 0);
   CHECK(warehouse.run(warehouse.sink().count_quarantined("ads", "insights")) == 0);
 }
 
@@ -189,7 +189,7 @@ TEST_CASE("progress, ledger and quarantine are written with the rows") {
   what.rejects = {Reject{R"(["act_1","2026-03-01","x"])", "spend: found text", "type", R"({"spend":"abc"})"}};
   const auto published = publish(warehouse, what, {{"a"}, {"a"}});
   CHECK(published.version == 1);
-  const auto progress = warehouse.run(warehouse.sink().progress(live()));
+  const auto progress = warehouse.run(warehouse.sink().progress(live(), "insights", ""));
   CHECK(progress.version == 1);
   CHECK(progress.done_to == "2026-03-01");
   CHECK(warehouse.ask(
@@ -209,7 +209,7 @@ TEST_CASE("progress, ledger and quarantine are written with the rows") {
   what.rejects.clear();
   what.filtered = 0;
   publish(warehouse, what, {{"a"}});
-  CHECK(warehouse.run(warehouse.sink().progress(live())).done_to == "2026-03-01");
+  CHECK(warehouse.run(warehouse.sink().progress(live(), "insights", "")).done_to == "2026-03-01");
   CHECK(warehouse.run(warehouse.sink().count_quarantined("ads", "insights")) == 0);
 }
 
@@ -262,16 +262,16 @@ TEST_CASE("a slice with too many rejected rows fails as a whole and leaves no tr
   what.rejects.assign(11, Reject{"", "spend is text", "type", "{}"});
   CHECK_THROWS_WITH(publish(warehouse, what, {{"b"}}), Catch::Contains("11 of 12") && Catch::Contains("spend is text"));
   CHECK(warehouse.rows() == "a|1.5000|1");
-  CHECK(warehouse.run(warehouse.sink().progress(live())).version == 1);
+  CHECK(warehouse.run(warehouse.sink().progress(live(), "insights", "")).version == 1);
 }
 
 TEST_CASE("an empty answer for a window that has rows is confirmed before it is believed") {
   Prepared warehouse;
   CHECK(publish(warehouse, std::vector<Row>{}).outcome == Published::Outcome::published);
   publish(warehouse, {{"a"}});
-  const auto version = warehouse.run(warehouse.sink().progress(live())).version;
+  const auto version = warehouse.run(warehouse.sink().progress(live(), "insights", "")).version;
   CHECK(publish(warehouse, std::vector<Row>{}).outcome == Published::Outcome::confirm_empty);
-  CHECK(warehouse.run(warehouse.sink().progress(live())).version == version);
+  CHECK(warehouse.run(warehouse.sink().progress(live(), "insights", "")).version == version);
   CHECK(warehouse.rows() == "a|1.5000|1");
   Publish what;
   what.believe_empty = true;
@@ -362,7 +362,7 @@ TEST_CASE("a slice that was read earlier never overwrites one that was read late
   const auto published = publish(warehouse, early, {{"a", "1"}, {"ghost"}});
   CHECK(published.outcome == Published::Outcome::superseded);
   CHECK(published.version == 1);
-  CHECK(warehouse.run(warehouse.sink().progress(early.lane)).version == 1);
+  CHECK(warehouse.run(warehouse.sink().progress(early.lane, "insights", "")).version == 1);
   CHECK(warehouse.rows() == "a|2.0000|1");
   week = early;
   week.slice = Slice::days(Partition("act_1"), Day(2026, 3, 1), Day(2026, 3, 8));
@@ -531,6 +531,20 @@ TEST_CASE("roles that are granted may read the tables") {
   warehouse.run(warehouse.sink().prepare(insights()));
   CHECK(warehouse.psql("SET ROLE \"" + role + "\"; SELECT count(*) FROM marketing.insights") == "0");
   CHECK_THROWS(warehouse.psql("SET ROLE \"" + role + "\"; DELETE FROM marketing.insights"));
+}
+
+TEST_CASE("check names the granted roles that do not exist") {
+  Warehouse warehouse;
+  const auto faults = [&] {
+    std::vector<std::string> messages;
+    for (const auto& finding : warehouse.run(warehouse.sink().check()))
+      if (finding.level == Finding::Level::error) messages.push_back(finding.message);
+    return messages;
+  };
+  warehouse.options.grant = {"postgres", "no such analyst"};
+  REQUIRE(faults().size() == 1);
+  CHECK_THAT(faults()[0], Catch::Contains("there is no role no such analyst"));
+  CHECK_THROWS(warehouse.run(warehouse.sink().prepare(insights())));
 }
 
 TEST_CASE("json columns, which have no equality, are compared as text") {

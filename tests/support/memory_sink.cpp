@@ -51,6 +51,8 @@ class MemoryLoad final : public Load {
     else
       merge_by_key(rows);
     rows.insert(rows.end(), staged_.begin(), staged_.end());
+    const std::pair end(table_.name, publication.days);
+    if (std::exchange(sink_.ends[lane_], end) != end) progress.done_to.reset();
     if (publication.done_to) progress.done_to = publication.done_to;
     ++progress.version;
     sink_.published.push_back(slice_.id());
@@ -126,9 +128,12 @@ task<std::map<std::string, std::string>> MemorySink::prepare(const Table& table)
   co_return changes;
 }
 
-task<Progress> MemorySink::progress(const LaneId& lane) {
+task<Progress> MemorySink::progress(const LaneId& lane, const std::string& table, const std::string& days) {
   const auto found = progresses.find(lane);
-  co_return found == progresses.end() ? Progress() : found->second;
+  Progress progress;
+  if (found != progresses.end()) progress = found->second;
+  if (ends[lane] != std::pair(table, days)) progress.done_to.reset();
+  co_return progress;
 }
 
 task<std::vector<std::pair<LaneId, Progress>>> MemorySink::lanes(const std::string& pipeline) {

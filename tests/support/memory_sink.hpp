@@ -15,11 +15,12 @@ class MemorySink final : public Sink {
 
   task<std::vector<std::string>> plan(const Table& table) override;
   task<std::map<std::string, std::string>> prepare(const Table& table) override;
-  task<Progress> progress(const LaneId& lane) override;
+  task<Progress> progress(const LaneId& lane, const std::string& table, const std::string& days) override;
   task<std::vector<std::pair<LaneId, Progress>>> lanes(const std::string& pipeline) override;
-  task<std::vector<DayWindow>> loaded_days(const std::string&, const std::string&, const std::string&) override {
+  task<std::vector<DayWindow>> loaded_days(const std::string&, const std::string&) override {
     co_return std::vector<DayWindow>();
   }
+  task<std::vector<std::string>> loaders(const std::string& table) override { co_return loaded_by[table]; }
   task<std::vector<std::string>> columns_of(const std::string& table) override { co_return columns[table]; }
   task<std::unique_ptr<Load>> open(const Table& table, const LaneId& lane, const Slice& slice, const std::string& run,
                                    Instant read_started) override;
@@ -32,12 +33,14 @@ class MemorySink final : public Sink {
   // What a test looks at, and how it makes trouble.
   std::map<std::string, std::vector<Row>> rows;  // table → rows
   std::map<LaneId, Progress> progresses;
-  std::vector<std::string> published;                       // slice ids, in order
-  std::map<std::string, std::vector<std::string>> columns;  // table → columns
-  std::vector<Error> fail_prepares;                         // thrown by the next, first first
-  std::vector<Error> fail_publishes;                        // thrown by the next publishes, first first
-  bool lose_next_commit_reply = false;                      // published, and yet an error
-  std::vector<std::string> without;                         // columns left out, as told
+  std::map<LaneId, std::pair<std::string, std::string>> ends;  // lane → table, days
+  std::map<std::string, std::vector<std::string>> loaded_by;   // table → pipelines
+  std::vector<std::string> published;                          // slice ids, in order
+  std::map<std::string, std::vector<std::string>> columns;     // table → columns
+  std::vector<Error> fail_prepares;                            // thrown by the next, first first
+  std::vector<Error> fail_publishes;                           // thrown by the next publishes, first first
+  bool lose_next_commit_reply = false;                         // published, and yet an error
+  std::vector<std::string> without;                            // columns left out, as told
   std::vector<bool> complete;
   std::vector<bool> compared_all;
   int open_loads = 0;

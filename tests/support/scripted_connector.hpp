@@ -32,6 +32,7 @@ class ScriptedConnector final : public Connector {
   std::vector<StreamSpec> specs;   // what each read was asked for
   int now_reading = 0, most_reading = 0;
   std::optional<Error> partitions_error;
+  std::string waits_for;
   std::string broken_account;  // of which nothing can be said without an exception that is no Error
 
   static StreamSpec days() {
@@ -56,6 +57,7 @@ class ScriptedConnector final : public Connector {
     if (partition.id == broken_account) throw std::out_of_range("a mistake of ours");
     return {};
   }
+  std::string waiting_for() override { return waits_for; }
   int parallel_slices() const override { return 4; }
 
   task<void> read(const StreamSpec& spec, const Slice& slice, Output& out) override {
