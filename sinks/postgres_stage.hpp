@@ -24,7 +24,8 @@ class PostgresStage {
 
   // Takes the batch's rows, their texts repaired, and its rejects.
   void add(Batch& batch);
-  bool full() const { return rows_.bytes() >= memory_; }
+  // Once some rows are at the server there is no reason to wait for as many as a whole slice mostly has.
+  bool full() const { return rows_.bytes() >= (sent_ == 0 ? memory_ : memory_ / 4); }
   // Moves what is in memory to the server. From then on the slice belongs to this session.
   task<void> send_ahead(pg::Connection& session);
 
