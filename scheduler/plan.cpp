@@ -100,7 +100,8 @@ std::string shortfall(const StreamPlan& stream, const Partition& partition, cons
   const auto today = day_of(target.end(), partition.zone);
   const auto* asked = target.backfill;
   if (!asked) {
-    if (progress.done_to || !stream.start || *stream.start <= today) return {};
+    const bool begun = progress.done_to && !target.full_refresh;
+    if (begun || !stream.start || *stream.start <= today) return {};
     return fmt::format("nothing is loaded before window.start, {}, which is still to come", format_day(*stream.start));
   }
   if (progress.done_to == format_day(asked->to + 1))

@@ -148,6 +148,10 @@ TEST_CASE("a start that is still to come is said as long as nothing is loaded") 
   CHECK(shortfall(stream, account(), Progress(), at("2026-03-03T10:00:00Z")) ==
         "nothing is loaded before window.start, 2026-03-04, which is still to come");
   CHECK(shortfall(stream, account(), done_to("2026-03-02"), at("2026-03-03T10:00:00Z")).empty());
+  auto again = at("2026-03-03T10:00:00Z");
+  again.full_refresh = true;
+  CHECK(plan_slices(stream, account(), done_to("2026-03-02"), again).empty());
+  CHECK_FALSE(shortfall(stream, account(), done_to("2026-03-02"), again).empty());
   CHECK(shortfall(stream, account(), Progress(), at("2026-03-04T10:00:00Z")).empty());
 }
 
