@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/batch.hpp"
+#include "core/error.hpp"
 #include "core/schema.hpp"
 #include "core/settings.hpp"
 #include "core/slice.hpp"
@@ -22,10 +23,33 @@ class Output {
   // The slice could be had only without these columns: they keep their old values and the ledger says `complete =
   // false`.
   virtual void without_columns(const std::vector<std::string>& names, const std::string& why) = 0;
+  // The rows are loaded, and yet something about them is wrong that a person has to look at: the run is no success.
+  virtual void incident(const std::string& why) = 0;
   virtual Priority priority() const = 0;
   // Waits for something slow with empty hands (a report that is being made, a turn at the rate limit) and leaves the
   // slice's place among those that are read side by side to others meanwhile. What `waiting` throws comes through.
   virtual task<void> away(task<void> waiting) { return waiting; }
+};
+
+// The source does not give this partition at all (an event that cannot be exported): it is said once and left out, which
+// is no failure.
+class NotOffered : public Error {
+ public:
+  explicit NotOffered(const std::string& why) : Error(Remedy::give_up, why) {}
+};
+
+// An answer is not built as the connector knows it: the API has changed. Nothing of the slice can be loaded, its progress
+// stays, and the answer is kept in the quarantine.
+class UnknownStructure : public Error {
+ public:
+  // `what` says where, what was expected and what came; `place` is the member of the answer that it is about.
+  UnknownStructure(std::string place, const std::string& what, std::string answer)
+      : Error(Remedy::give_up, what), place_(std::move(place)), answer_(std::move(answer)) {}
+  const std::string& place() const { return place_; }
+  const std::string& answer() const { return answer_; }
+
+ private:
+  std::string place_, answer_;
 };
 
 // Something worth telling the user of `check`.

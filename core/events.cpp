@@ -24,6 +24,8 @@ std::string_view to_string(SliceOutcome outcome) {
       return "failed";
     case SliceOutcome::superseded:
       return "superseded";
+    case SliceOutcome::skipped:
+      return "skipped";
   }
   return {};
 }

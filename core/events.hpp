@@ -68,7 +68,7 @@ struct SliceProgress {
   std::string run, pipeline, stream, slice;
   std::int64_t rows = 0;
 };
-enum class SliceOutcome { published, failed, superseded };
+enum class SliceOutcome { published, failed, superseded, skipped };  // skipped: the source does not give it
 std::string_view to_string(SliceOutcome outcome);
 struct SliceEnded {
   std::string run, pipeline, stream, slice;

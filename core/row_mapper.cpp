@@ -29,9 +29,13 @@ class RowMapper::Impl {
   std::string map_page(json::object page, std::string_view rows, bool saved);
   void map_array(json::array rows);
   void map_row(json::value value);
-  void map_object(json::object object, RowLevel& level);
+  void read_from(std::size_t column, std::string_view path);
+  // `kept`: the object is in a column as a whole.
+  void map_object(json::object object, RowLevel& level, bool kept);
   void map_cell(std::size_t column, json::value value);
-  void map_inner(RowField& field, json::value value);
+  void map_inner(RowField& field, json::value value, bool kept);
+  void keep_whole(std::size_t column, std::string_view object);
+  std::string_view from_here_back_to(const char* begin);
   void note_new_field(RowField& field, json::value value);
   void finish_row(std::string_view raw);
   void reject_row(std::string_view raw);
@@ -65,17 +69,26 @@ RowMapper::Impl::Impl(const std::vector<Column>& columns, const std::vector<std:
       extra_ = static_cast<int>(i);
       continue;
     }
-    auto [levels, field] = root_.reach(columns[i].path);
-    for (auto* level : levels) level->columns.push_back(static_cast<int>(i));
-    if (field.column >= 0 || field.inner) throw std::logic_error("two columns are read from " + columns[i].path);
-    field.column = static_cast<int>(i);
+    if (columns[i].path.empty()) continue;
+    read_from(i, columns[i].path);
+    for (const auto& alias : columns[i].aliases) read_from(i, alias);
   }
+  bool whole = true;
   for (const auto& name : key)
     for (std::size_t i = 0; i < columns.size(); ++i)
       if (columns[i].name == name) {
         key_.emplace_back(i, columns[i].type.type);
-        in_key_[i] = true;
+        in_key_[i] = !columns[i].path.empty();
+        whole = whole && in_key_[i];
       }
+  if (!whole) key_.clear();  // a part of it is not in the rows: rejects have none that could be read
+}
+
+void RowMapper::Impl::read_from(std::size_t column, std::string_view path) {
+  auto [levels, field] = root_.reach(path);
+  for (auto* level : levels) level->columns.push_back(static_cast<int>(column));
+  if (field.column >= 0) throw std::logic_error("two columns are read from " + field.path);
+  field.column = static_cast<int>(column);
 }
 
 json::document RowMapper::Impl::open(std::string& page) {
@@ -175,15 +188,19 @@ void RowMapper::Impl::map_row(json::value value) {
   }
   json::object object;
   require(value.get_object().get(object));
-  map_object(object, root_);
-  const char* end = nullptr;
-  if (document_->current_location().get(end)) end = page_.data() + page_.size();
-  std::string_view raw(token.data(), static_cast<std::size_t>(end - token.data()));
-  raw = raw.substr(0, raw.rfind('}') + 1);
-  finish_row(raw);
+  map_object(object, root_, false);
+  finish_row(from_here_back_to(token.data()));
 }
 
-void RowMapper::Impl::map_object(json::object object, RowLevel& level) {
+// The text of the object that begins there and was just read to its end.
+std::string_view RowMapper::Impl::from_here_back_to(const char* begin) {
+  const char* end = nullptr;
+  if (document_->current_location().get(end)) end = page_.data() + page_.size();
+  const std::string_view text(begin, static_cast<std::size_t>(end - begin));
+  return text.substr(0, text.rfind('}') + 1);
+}
+
+void RowMapper::Impl::map_object(json::object object, RowLevel& level, bool kept) {
   auto expected = level.first;
   std::optional<std::size_t> previous;
   for (auto member : object) {
@@ -195,11 +212,11 @@ void RowMapper::Impl::map_object(json::object object, RowLevel& level) {
     previous = place;
     auto& known = level.fields[place];
     expected = known.after;
-    if (known.column >= 0)
+    if (known.inner)
+      map_inner(known, field.value(), kept || known.column >= 0);
+    else if (known.column >= 0)
       map_cell(static_cast<std::size_t>(known.column), field.value());
-    else if (known.inner)
-      map_inner(known, field.value());
-    else if (new_fields_ != NewFields::ignore && !known.ignored)
+    else if (new_fields_ != NewFields::ignore && !known.ignored && !kept)
       note_new_field(known, field.value());
   }
 }
@@ -212,7 +229,7 @@ void RowMapper::Impl::map_cell(std::size_t column, json::value value) {
                    to_string(columns_[column].type)));
 }
 
-void RowMapper::Impl::map_inner(RowField& field, json::value value) {
+void RowMapper::Impl::map_inner(RowField& field, json::value value, bool kept) {
   auto& level = *field.inner;
   for (const auto column : level.columns) {
     row_[static_cast<std::size_t>(column)] = Cell::absent();
@@ -222,12 +239,24 @@ void RowMapper::Impl::map_inner(RowField& field, json::value value) {
   if (token.front() == '{') {
     json::object object;
     require(value.get_object().get(object));
-    map_object(object, level);
+    map_object(object, level, kept);
+    if (field.column >= 0) keep_whole(static_cast<std::size_t>(field.column), from_here_back_to(token.data()));
   } else if (token == "null") {
     for (const auto column : level.columns) row_[static_cast<std::size_t>(column)] = Cell();
+    if (field.column >= 0) row_[static_cast<std::size_t>(field.column)] = Cell();
   } else {
     fail(level.columns.front(), "type", fmt::format("\"{}\": found {}, expected an object", field.path, shown(token)));
   }
+}
+
+void RowMapper::Impl::keep_whole(std::size_t column, std::string_view object) {
+  forget(static_cast<int>(column));
+  auto& cell = row_[column];
+  cell = cells_->in_page(object);
+  if (clean_cell(*batch_, cell, Type::json)) return;
+  cell = Cell::absent();
+  fail(static_cast<int>(column), "json",
+       fmt::format("column \"{}\": found {}, expected JSON", columns_[column].name, shown(object)));
 }
 
 void RowMapper::Impl::note_new_field(RowField& field, json::value value) {

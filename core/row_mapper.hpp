@@ -21,7 +21,8 @@ struct MappedPage {
 // Numbers may stand in strings; they go to int64 and decimal exactly, never through a double. A member that is missing
 // is `absent`, one that is null is `null`; a missing or null part of the key is "" where the key's column is text, and
 // otherwise rejects the row. Of a member that stands twice in one object the last one counts. Members of nested objects
-// that no column asks for are new fields too, named by their path.
+// that no column asks for are new fields too, named by their path. A column of JSON may hold an object whole of which
+// other columns read members: what they leave is in it, and no new field.
 class RowMapper {
  public:
   RowMapper(const std::vector<Column>& columns, const std::vector<std::string>& key,

@@ -89,6 +89,9 @@ class Load {
   // published again, `give_up` when another process took the lane over or the rows contradict the key.
   // A COMMIT whose reply was lost is resolved here.
   virtual task<Published> publish(const Publication& publication) = 0;
+  // Instead of publish: writes the staged rejects alone, which take the place of the slice's in the quarantine. Rows,
+  // ledger and progress stay as they are.
+  virtual task<void> set_aside() = 0;
 };
 
 struct QuarantinedRow {

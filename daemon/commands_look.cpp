@@ -160,6 +160,7 @@ class Sample final : public Output {
   void without_columns(const std::vector<std::string>& names, const std::string& why) override {
     print_err(fmt::format("without the columns {}: {}\n", fmt::join(names, ", "), why));
   }
+  void incident(const std::string& why) override { print_err(why + "\n"); }
   Priority priority() const override { return Priority::backfill; }
 
   void take(Batch batch) {

@@ -97,7 +97,7 @@ std::string code_label(const std::string& code) {
 
 const Values triggers{"schedule", "manual", "backfill", "dependency"};
 const Values run_outcomes{"succeeded", "partial", "failed", "cancelled"};
-const Values slice_outcomes{"published", "failed", "superseded"};
+const Values slice_outcomes{"published", "failed", "superseded", "skipped"};
 const Values missed_reasons{"down", "paused", "overlap", "deadline"};
 const Values schema_actions{"column_added", "widened", "refused", "unknown_field"};
 const Values row_stages{"read", "filtered", "quarantined", "duplicate", "inserted", "updated", "unchanged", "deleted"};

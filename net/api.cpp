@@ -109,7 +109,10 @@ task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
   while (true) {
     co_await wait_turn(request, attempts);
     ++attempts.tries;
+    Semaphore::Permit permit;
+    if (request.in_flight) permit = co_await request.in_flight->acquire();
     Exchange result = co_await exchange(request, reader);
+    permit.release();
     if (!result.error) co_return result;
     co_await recover(request, attempts, result);
   }

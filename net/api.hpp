@@ -62,6 +62,8 @@ struct ApiRequest {
   // false: a failure is thrown at once (the caller asks differently by itself). Throttles are waited out all the same,
   // and a refused credential is renewed: neither says anything about the request.
   bool retry = true;
+  // At most so many exchanges at once of those that share it; held for each exchange alone, never in between.
+  Semaphore* in_flight = nullptr;
   Output* slice = nullptr;  // whose place is left to others during long waits, if it is for a slice
   ApiRequest(HttpRequest h, std::vector<std::string> b, Priority p)
       : http(std::move(h)), buckets(std::move(b)), priority(p) {}

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration shortest_pause = 1s;  // "retry after 0" must not become a busy loop
 constexpr Duration longest_pause = 1h;
-constexpr Duration first_pause = 1min;
+constexpr Duration full_pause = 1min;  // after headers that say that all is used up
 constexpr Duration peak_holds = 1min;
 // With the quota used up to the target, a call this often still finds out whether it has recovered; ten times more
 // rarely towards its end, so that these calls do not use up the rest of a small one.
@@ -35,7 +35,7 @@ Duration from_seconds(double s) {
 }  // namespace
 
 TokenBucket::TokenBucket(RateLimit limit, Duration now)
-    : limit_(limit), last_(now), raised_(now), next_pause_(first_pause) {
+    : limit_(limit), last_(now), raised_(now), next_pause_(limit.first_pause) {
   all_.tokens = capacity(Priority::scheduled);
   backfill_.tokens = capacity(Priority::backfill);
 }
@@ -98,7 +98,7 @@ void TokenBucket::take(Duration now, double cost, Priority priority) {
 void TokenBucket::succeeded(Duration now) {
   if (now < paused_until_) return;  // it left before the pause and says nothing about what comes after
   in_trouble_ = false;
-  next_pause_ = first_pause;
+  next_pause_ = limit_.first_pause;
   if (factor_ >= 1 || now - raised_ < raise_every) return;
   refill(now);
   factor_ = std::min(1.0, factor_ + raise_by);
@@ -136,7 +136,7 @@ bool TokenBucket::usage(Duration now, double fraction, std::optional<Duration> r
   if (peak_ >= limit_.target) held_back_ = true;
   if (peak_ <= limit_.target * slow_down_from) held_back_ = false;
   if (regain && *regain > Duration::zero()) return pause(now, *regain);
-  if (fraction >= 1) return pause(now, first_pause);
+  if (fraction >= 1) return pause(now, full_pause);
   return false;
 }
 

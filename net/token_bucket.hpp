@@ -11,6 +11,7 @@ struct RateLimit {
   double burst = 20;
   double target = 0.75;   // share of the API's own quota that we use
   double reserve = 0.30;  // share of rate and quota that backfills leave to scheduled runs
+  Duration first_pause = std::chrono::minutes(1);  // after a refusal that does not say how long to wait
 };
 
 // How fast one bucket (an app, an ad account) may be asked. A pure value: time is an argument, `now` is Clock::uptime.
@@ -30,8 +31,8 @@ class TokenBucket {
   void take(Duration now, double cost, Priority priority);
 
   void succeeded(Duration now);
-  // The API refused. Nothing leaves for as long as it asked, where it did; else for a minute, and twice that each time
-  // it refuses again. At most for an hour: then one call finds out. `luck` (0…1) makes it up to a tenth longer. True
+  // The API refused. Nothing leaves for as long as it asked, where it did; else for `first_pause`, and twice that each
+  // time it refuses again. At most for an hour: then one call finds out. `luck` (0…1) makes it up to a tenth longer. True
   // when trouble begins with it, false when it only goes on.
   bool throttled(Duration now, std::optional<Duration> asked, double luck);
   // What the API's headers say of its own quota: 0.5 is half used, above 1 is over. `regain`: how long until it is

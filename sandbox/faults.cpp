@@ -51,6 +51,17 @@ constexpr FaultKind kKinds[] = {
     {"missing_id", "the first row of a page lacks its id"},
     {"missing_breakdown", "the first row of a page lacks a breakdown; arg: which (country)"},
     {"new_field", "every row has a member nobody asked for; arg: its name (brand_new_metric)"},
+    {"too_many_requests", "CleverTap: 429, too many concurrent requests"},
+    {"fail_code", "CleverTap: 200 with status fail; arg: the code (500)"},
+    {"in_progress", "CleverTap: a page is still being made"},
+    {"cursor_expired", "CleverTap: a page's cursor is no longer valid"},
+    {"export_not_allowed", "CleverTap: the event may not be exported"},
+    {"renamed_member", "CleverTap: a member of the answers has another name; arg: old=new (records=data)"},
+    {"new_property", "CleverTap: events have a property that they did not have"},
+    {"retyped_property", "CleverTap: the property Amount becomes a text"},
+    {"slow_count", "CleverTap: a count has to be polled for; arg: how often (1)"},
+    {"wrong_count", "CleverTap: a count is one more than there are events"},
+    {"no_result", "CleverTap: a campaign has no report; arg: 500 or success for the other shapes of that"},
 };
 
 constexpr std::string_view kRowFaults[] = {"duplicate_rows", "bad_utf8",          "nul",      "bad_row",

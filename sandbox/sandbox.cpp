@@ -91,6 +91,7 @@ Sandbox::Sandbox(const Options& options, Clock& clock)
       world_(options),
       reports_(world_, faults_, clock, options.report_delay),
       graph_(world_, reports_, faults_, options.rows_per_day > 0),
+      clevertap_(options, faults_),
       usage_(clock, default_quota(options)) {
   for (const auto& fault : options.faults) faults_.add(fault);
   if (options.today) fixed_now_ = start_of(*options.today, utc()) + std::chrono::hours(12);
@@ -104,7 +105,7 @@ Reply Sandbox::handle(const Request& request) {
   if (path.starts_with("/sandbox/")) return control(request, path, query);
   ++counters_.total;
   ++counters_.requests[{request.method, path}];
-  auto reply = graph(request, path, query);
+  auto reply = CleverTapApi::owns(path) ? clevertap(request, path, query) : graph(request, path, query);
   ++counters_.statuses[reply.status];
   counters_.body_bytes += static_cast<std::int64_t>(reply.body.size());
   return reply;
@@ -139,6 +140,22 @@ Reply Sandbox::graph(const Request& request, const std::string& path, std::strin
     return reply;
   }
   auto reply = call.path.empty() && call.params.has("batch") ? batch(call) : call_one(call);
+  spoil(call.subject, reply);
+  return reply;
+}
+
+Reply Sandbox::clevertap(const Request& request, const std::string& path, std::string_view query) {
+  CleverTapApi::Call call;
+  call.method = request.method;
+  call.path = path;
+  call.query = query;
+  call.body = request.body;
+  call.account = request.header("x-clevertap-account-id");
+  call.passcode = request.header("x-clevertap-passcode");
+  call.subject = fmt::format("{} {} {}", request.method, request.target, request.body);
+  if (auto broken = broken_reply(call.subject)) return *broken;
+  auto answer = clevertap_.answer(call, now());
+  auto reply = plain(answer.status, "application/json", std::move(answer.body));
   spoil(call.subject, reply);
   return reply;
 }

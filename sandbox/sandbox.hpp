@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/clock.hpp"
+#include "sandbox/clevertap.hpp"
 #include "sandbox/graph.hpp"
 #include "sandbox/usage.hpp"
 
@@ -53,6 +54,7 @@ class Sandbox {
   };
 
   Reply graph(const Request& request, const std::string& path, std::string_view query);
+  Reply clevertap(const Request& request, const std::string& path, std::string_view query);
   Reply batch(const Call& call);
   Reply call_one(const Call& call);
   std::string execute(const Call& call, Concern& concern);
@@ -75,6 +77,7 @@ class Sandbox {
   Faults faults_;
   Reports reports_;
   Graph graph_;
+  CleverTapApi clevertap_;
   Usage usage_;
   std::optional<Instant> fixed_now_;
   std::optional<Usage::Pretence> pretence_;  // for the headers of the reply being made

@@ -55,11 +55,14 @@ class LaneOutput final : public Output {
                                 fmt::format("{}: loaded without {}: {}", slice_.id(), fmt::join(names, ", "), why)});
   }
 
+  void incident(const std::string& why) override { incidents.push_back(fmt::format("{}: {}", slice_.id(), why)); }
+
   Priority priority() const override { return job_.priority; }
   task<void> away(task<void> waiting) override { return away_(std::move(waiting)); }
 
   std::int64_t read = 0, filtered = 0, repaired = 0;
   bool complete = true;
+  std::vector<std::string> incidents;
 
  private:
   // Throws FieldsFound where there are some to be added.
@@ -157,6 +160,8 @@ class Lane {
     const auto& slice = job_.slices[i].slice;
     context_.events.emit(SliceStarted{job_.run, job_.id.pipeline, job_.id.stream, slice.id()});
     std::optional<Error> failure;
+    std::optional<UnknownStructure> unknown;
+    bool offered = true;
     int additions = 0;
     for (int failures = 0;;) {
       failure.reset();
@@ -165,6 +170,12 @@ class Lane {
         co_await attempt(i);
       } catch (const FieldsFound& f) {
         found = f;
+      } catch (const NotOffered& e) {
+        offered = false;
+        failure = e;
+      } catch (const UnknownStructure& e) {
+        unknown = e;
+        failure = e;
       } catch (...) {
         failure = error_of(std::current_exception());
       }
@@ -186,8 +197,52 @@ class Lane {
       if (!failure->passing() || !wait) break;
       co_await away(i, context_.clock.sleep_for(*wait));
     }
-    if (failure) fail(i, *failure, started);
+    if (unknown) co_await set_aside(i, *unknown);
+    if (failure && offered) fail(i, *failure, started);
+    if (!offered) skip(i, *failure, started);
     finish(i);
+  }
+
+  // Keeps the answer that nobody could read. The slice has failed, whatever becomes of this.
+  task<void> set_aside(std::size_t i, const UnknownStructure& unknown) {
+    const auto& slice = job_.slices[i].slice;
+    SchemaChanged change{job_.id.pipeline, job_.id.stream, unknown.place(), "refused", {}};
+    change.message = fmt::format("stream {}: slice {}: {}", job_.id.stream, slice.id(), unknown.what());
+    context_.events.emit(change);
+    const auto plan = stream_.plan();
+    Batch batch(plan->spec.columns.size());
+    batch.rejects.push_back(Reject{{}, unknown.what(), "structure", unknown.answer()});
+    std::string trouble;
+    try {
+      co_await wait_for_permit(i);
+      auto load = co_await context_.sink.sink.open(plan->table, job_.id, slice, job_.run, context_.clock.now());
+      co_await load->stage(batch);
+      co_await load->set_aside();
+    } catch (const Error& error) {
+      trouble = error.what();
+    }
+    if (trouble.empty()) co_return;
+    context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
+                                fmt::format("{}: the answer could not be kept: {}", slice.id(), trouble)});
+  }
+
+  // The source does not give the partition: said once, and no failure.
+  void skip(std::size_t i, const Error& why, Duration started) {
+    states_[i].failed = true;
+    const auto& partition = job_.slices[i].slice.partition();
+    if (context_.remembered.report(job_.id))
+      context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
+                                  fmt::format("{} is left out: {}", partition.id, why.what())});
+    SliceEnded ended{job_.run,
+                     job_.id.pipeline,
+                     job_.id.stream,
+                     job_.slices[i].slice.id(),
+                     SliceOutcome::skipped,
+                     why.what(),
+                     {},
+                     context_.clock.uptime() - started,
+                     job_.id.partition};
+    context_.events.emit(ended);
   }
 
   void finish(std::size_t i) {
@@ -365,6 +420,7 @@ class Lane {
       ++result_.published;
       result_.counts += published.counts;
     }
+    result_.incidents.insert(result_.incidents.end(), out.incidents.begin(), out.incidents.end());
     if (i + 1 == job_.slices.size()) result_.newest_read = read_started;
     context_.events.emit(ended);
     repaired_ += out.repaired;

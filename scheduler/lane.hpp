@@ -45,6 +45,7 @@ struct LaneResult {
   Counts counts;
   std::int64_t published = 0, superseded = 0;
   std::vector<LaneFailure> failures;
+  std::vector<std::string> incidents;  // of slices that were published
   std::optional<Instant> newest_read;  // start of the read of the last slice, when it was published
 };
 

@@ -135,8 +135,8 @@ class Run {
   // Whether the partition is to be loaded; one that is not is said once.
   bool reported(const StreamPlan& plan, const Partition& partition) {
     if (partition.active) return true;
-    const auto id = pipeline_.name + '/' + plan.name + '/' + partition.id;
-    if (context_.remembered.reported_inactive.insert(id).second)
+    const LaneId lane(pipeline_.name, plan.name, partition.id, "live");
+    if (context_.remembered.report(lane))
       context_.events.emit(
           Notice{Level::warning, pipeline_.name, plan.name,
                  fmt::format("{} ({}) is left out: {}", partition.id, partition.name, partition.inactive_reason)});
@@ -227,6 +227,7 @@ class Run {
       ended.slices_published += lane.published + lane.superseded;
       ended.slices_failed += static_cast<std::int64_t>(lane.failures.size());
       failures.insert(failures.end(), lane.failures.begin(), lane.failures.end());
+      for (const auto& incident : lane.incidents) failures.push_back({incident, false});
     }
     if (cancelled) {
       ended.outcome = Outcome::cancelled;

@@ -50,6 +50,10 @@ struct RunMemory {
   std::map<std::tuple<std::string, std::string, std::string>, Instant> watermarks;
   // Partitions already reported as inactive: pipeline/stream/partition.
   std::set<std::string> reported_inactive;
+  // False: that the partition is left out was said before.
+  bool report(const LaneId& lane) {
+    return reported_inactive.insert(lane.pipeline + '/' + lane.stream + '/' + lane.partition).second;
+  }
 };
 
 struct RunContext {

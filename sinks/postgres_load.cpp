@@ -69,6 +69,14 @@ class PostgresLoad final : public Load {
     co_return result_;
   }
 
+  task<void> set_aside() override {
+    auto& session = *co_await connection();
+    auto statements = sql_.quarantine(stage_.rejects());
+    statements.insert(statements.begin(), pg::Statement("BEGIN"));
+    statements.emplace_back("COMMIT");
+    co_await session.exec_all(std::move(statements));
+  }
+
  private:
   void said(const char* outcome, Duration began) {
     core_->events.emit(TransactionDone{core_->name, outcome, core_->clock.uptime() - began});

@@ -46,6 +46,15 @@ class SqliteLoad final : public Load {
     co_return result->published;
   }
 
+  task<void> set_aside() override {
+    co_await start();
+    const auto turn = co_await core_->write_turn().acquire();
+    auto work = [session = session_.get(), now = core_->context().clock.now()](Database& database) {
+      sqlite::set_aside(database, *session->target, *session->stage, now);
+    };
+    co_await core_->on(session_, std::move(work));
+  }
+
  private:
   task<void> start() {
     if (published_) throw std::logic_error("a load is published once");

@@ -39,6 +39,32 @@ std::string insert_values_sql(const std::string& t, const Table& table) {
   return fmt::format("INSERT INTO {} ({}) VALUES ({})", t, quoted_list(names), values);
 }
 
+void replace_quarantine(Database& database, const Target& target, std::span<const Reject> rejects,
+                        const std::string& now) {
+  const auto& lane = target.lane;
+  const auto slice = target.slice.id();
+  std::map<std::string, std::string> first_seen;
+  auto old = database.prepare(
+      R"(SELECT "id", "first_seen" FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)");
+  old.bind_all(lane.pipeline, lane.stream, slice);
+  while (old.step()) first_seen.emplace(old.text(0), old.text(1));
+  old.reset();
+  if (!first_seen.empty())
+    database.run(R"(DELETE FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)",
+                  lane.pipeline, lane.stream, slice);
+  const auto ids = quarantine_ids(lane, target.slice, rejects);
+  auto insert = database.prepare(
+      R"(INSERT INTO main._sluice_quarantine("id", "pipeline", "stream", "slice", "key", "reason", "rule", "raw", "run",
+         "first_seen", "last_seen") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))");
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto& reject = rejects[i];
+    const auto seen = first_seen.find(ids[i]);
+    insert.bind_all(ids[i], lane.pipeline, lane.stream, slice, reject.key, reject.reason, reject.rule, reject.raw,
+                    target.run, seen == first_seen.end() ? now : seen->second, now);
+    insert.run();
+  }
+}
+
 // One publication; `t` is the table, `s` the stage in all its SQL.
 class Publisher {
  public:
@@ -67,7 +93,6 @@ class Publisher {
   void merge();
   void delete_missing();
   void note_rejected_keys();
-  void replace_quarantine();
   void write_ledger(bool superseded);
   void commit(Transaction& transaction);
   bool was_committed();
@@ -110,7 +135,7 @@ PublishResult Publisher::run() {
   counts_.quarantined = static_cast<std::int64_t>(stage_.rejects().size());
   if (!inserted) load();
   check_balance(table_, target_.slice, counts_);
-  replace_quarantine();
+  replace_quarantine(database_, target_, stage_.rejects(), now_);
   write_ledger(false);
   commit(transaction);
   return result_;
@@ -274,31 +299,6 @@ void Publisher::note_rejected_keys() {
   }
 }
 
-void Publisher::replace_quarantine() {
-  const auto& lane = target_.lane;
-  const auto slice = target_.slice.id();
-  std::map<std::string, std::string> first_seen;
-  auto old = database_.prepare(
-      R"(SELECT "id", "first_seen" FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)");
-  old.bind_all(lane.pipeline, lane.stream, slice);
-  while (old.step()) first_seen.emplace(old.text(0), old.text(1));
-  old.reset();
-  if (!first_seen.empty())
-    database_.run(R"(DELETE FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)",
-                  lane.pipeline, lane.stream, slice);
-  const auto ids = quarantine_ids(lane, target_.slice, stage_.rejects());
-  auto insert = database_.prepare(
-      R"(INSERT INTO main._sluice_quarantine("id", "pipeline", "stream", "slice", "key", "reason", "rule", "raw", "run",
-         "first_seen", "last_seen") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))");
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto& reject = stage_.rejects()[i];
-    const auto seen = first_seen.find(ids[i]);
-    insert.bind_all(ids[i], lane.pipeline, lane.stream, slice, reject.key, reject.reason, reject.rule, reject.raw,
-                    target_.run, seen == first_seen.end() ? now_ : seen->second, now_);
-    insert.run();
-  }
-}
-
 void Publisher::write_ledger(bool superseded) {
   const auto& c = counts_;
   const auto& lane = target_.lane;
@@ -342,6 +342,12 @@ bool Publisher::was_committed() {
 PublishResult publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
                       const std::vector<std::string>& without, Instant now) {
   return Publisher(database, target, stage, publication, without, now).run();
+}
+
+void set_aside(Database& database, const Target& target, const Stage& stage, Instant now) {
+  Transaction transaction(database);
+  replace_quarantine(database, target, stage.rejects(), stored_instant(now));
+  transaction.commit();
 }
 
 }  // namespace sluice::sqlite

@@ -15,5 +15,7 @@ struct PublishResult {
 // does not have.
 PublishResult publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
                       const std::vector<std::string>& without, Instant now);
+// The stage's rejects alone take the place of the slice's in the quarantine.
+void set_aside(Database& database, const Target& target, const Stage& stage, Instant now);
 
 }  // namespace sluice::sqlite

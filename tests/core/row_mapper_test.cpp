@@ -279,3 +279,39 @@ TEST_CASE("what is not JSON is an error to try again, wherever it breaks off") {
                           "{\"data\":[]} x", "{\"data\":[{\"id\":\"1\"},]}"})
     CHECK_THROWS_AS(mapper.map(bad, "data"), Error);
 }
+
+TEST_CASE("a column of JSON holds an object whole, of which other columns read members") {
+  const std::vector<Column> columns{
+      {"props", Type::json}, {"amount", Type::decimal, "props/Amount"}, {"id", Type::text}};
+  RowMapper mapper(columns, {}, NewFields::add);
+  auto page = mapper.map(R"({"data":[{"props": {"Amount":12.50,"New":{"a":[1]}} ,"id":"x"},{"props":null},
+                            {"id":"y","props":{}},{"props":[1]},{"props":{"Amount":"much"},"id":"z"}]})",
+                         "data");
+  const auto& batch = page.batch;
+  REQUIRE(batch.rows() == 3);
+  CHECK(batch.text(batch.row(0)[0]) == R"({"Amount":12.50,"New":{"a":[1]}})");
+  CHECK(batch.text(batch.row(0)[1]) == "12.5");
+  CHECK(batch.text(batch.row(0)[2]) == "x");
+  CHECK(batch.row(1)[0].kind == Kind::null);
+  CHECK(batch.row(1)[1].kind == Kind::null);
+  CHECK(batch.text(batch.row(2)[0]) == "{}");
+  CHECK(batch.row(2)[1].kind == Kind::absent);
+  REQUIRE(batch.rejects.size() == 2);
+  CHECK(batch.unknown_fields.empty());  // what the other columns leave is in the whole
+}
+
+TEST_CASE("a column may have several paths, or none") {
+  std::vector<Column> columns{{"at", Type::text, "ts"}, {"id", Type::text, "profile/id"}, {"made", Type::int64}};
+  columns[0].aliases = {"timestamp"};
+  columns[1].aliases = {"user/id"};
+  columns[2].path.clear();
+  RowMapper mapper(columns, {});
+  auto page = mapper.map(R"([{"ts":"1","profile":{"id":"a"},"made":7},{"timestamp":"2","user":{"id":"b"}}])", "");
+  const auto& batch = page.batch;
+  REQUIRE(batch.rows() == 2);
+  CHECK(batch.text(batch.row(0)[0]) == "1");
+  CHECK(batch.text(batch.row(0)[1]) == "a");
+  CHECK(batch.row(0)[2].kind == Kind::absent);
+  CHECK(batch.text(batch.row(1)[0]) == "2");
+  CHECK(batch.text(batch.row(1)[1]) == "b");
+}

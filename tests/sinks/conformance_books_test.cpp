@@ -226,6 +226,29 @@ TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and r
   CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 1);
 }
 
+TEST_CASE_METHOD(Conformance, "any sink: what is set aside is in the quarantine, and moves nothing else") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02", .rejects = rejects_of(1)});
+  const auto set_aside = [&](const std::string& raw) {
+    const auto loading = open(table, march("a", 1));
+    Batch batch(table.columns.size());
+    batch.rejects.push_back(unreadable_reject(raw));
+    subject->run(loading->stage(batch));
+    subject->run(loading->set_aside());
+  };
+  for (const auto* raw : {"[1]", "[2]"}) {
+    set_aside(raw);
+    CHECK(query("SELECT raw FROM _sluice_quarantine") == Rows{raw});
+    CHECK(one("SELECT count(*) FROM _sluice_loads") == "1");
+    CHECK(one("SELECT count(*) FROM insights") == "1");
+    CHECK(progress("a").version == 1);
+    CHECK(progress("a").done_to == "2026-03-02");
+  }
+  load(table, march("a", 1), {row(1, "1")});
+  CHECK(query("SELECT raw FROM _sluice_quarantine").empty());
+}
+
 TEST_CASE_METHOD(Conformance, "any sink: equal rejected rows are each kept, and raw rows keep what no text may hold") {
   const auto table = insights();
   prepare(table);

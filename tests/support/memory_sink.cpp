@@ -24,7 +24,7 @@ class MemoryLoad final : public Load {
       }
       staged_.push_back(std::move(row));
     }
-    rejected_ += static_cast<std::int64_t>(batch.rejects.size());
+    rejects_.insert(rejects_.end(), batch.rejects.begin(), batch.rejects.end());
     co_return;
   }
 
@@ -62,9 +62,15 @@ class MemoryLoad final : public Load {
     result.version = progress.version;
     result.counts.read = publication.read;
     result.counts.inserted = static_cast<std::int64_t>(staged_.size());
-    result.counts.quarantined = rejected_;
+    result.counts.quarantined = static_cast<std::int64_t>(rejects_.size());
+    sink_.quarantine[lane_.stream + ' ' + slice_.id()] = rejects_;
     result.counts.filtered = publication.filtered;
     co_return result;
+  }
+
+  task<void> set_aside() override {
+    sink_.quarantine[lane_.stream + ' ' + slice_.id()] = rejects_;
+    co_return;
   }
 
  private:
@@ -102,7 +108,7 @@ class MemoryLoad final : public Load {
   LaneId lane_;
   Slice slice_;
   std::vector<MemorySink::Row> staged_;
-  std::int64_t rejected_ = 0;
+  std::vector<Reject> rejects_;
 };
 
 }  // namespace

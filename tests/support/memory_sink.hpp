@@ -31,7 +31,8 @@ class MemorySink final : public Sink {
   task<void> close() override { co_return; }
 
   // What a test looks at, and how it makes trouble.
-  std::map<std::string, std::vector<Row>> rows;  // table → rows
+  std::map<std::string, std::vector<Row>> rows;           // table → rows
+  std::map<std::string, std::vector<Reject>> quarantine;  // "stream slice" → its rejects
   std::map<LaneId, Progress> progresses;
   std::map<LaneId, std::pair<std::string, std::string>> ends;  // lane → table, days
   std::map<std::string, std::vector<std::string>> loaded_by;   // table → pipelines

@@ -1,0 +1,71 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "connectors/clevertap_dialect.hpp"
+#include "connectors/registry.hpp"
+#include "net/api.hpp"
+
+namespace sluice::ct {
+
+std::span<const Option> source_options();
+
+// Which of CleverTap's APIs a request is for: each has a limit of its own on requests under way.
+namespace family {
+inline constexpr const char* events = "events";
+inline constexpr const char* profiles = "profiles";
+inline constexpr const char* counts = "counts";
+inline constexpr const char* campaigns = "campaigns";
+inline constexpr const char* reports = "reports";
+inline constexpr const char* schema = "schema";
+}  // namespace family
+
+// CleverTap's API of one account. Made without I/O: references resolve and the HTTP client is made at first use.
+class CleverTapApi {
+ public:
+  CleverTapApi(const Settings& source, const ConnectorContext& context);
+
+  // `path` begins with a slash and is sent byte for byte, its query too: a cursor comes percent-encoded already.
+  // For a slice, `out` is its output; otherwise nullptr. What is still being made is waited for.
+  task<HttpResponse> get(std::string family, std::string path, Output* out);
+  task<HttpResponse> post(std::string family, std::string path, std::string body, Output* out);
+  // An answer of a few members. Throws UnknownStructure where it is no object, or its status is not one that is known.
+  task<nlohmann::json> ask(std::string family, std::string path, std::string body, Output* out);
+  void require_success(const nlohmann::json& answer, const std::string& path, const std::string& text) const;
+
+  const ApiProfile& profile() const { return profile_; }
+  const CleverTapDialect& dialect() const { return *dialect_; }
+  std::string waiting_for() { return api_ ? api_->waiting_for() : std::string(); }
+  const Zone& zone() const { return zone_; }
+  Clock& clock() const { return context_.clock; }
+  std::int64_t page_size() const { return page_size_; }
+
+ private:
+  void open();
+  std::string root() const;
+  ApiRequest request(const char* method, const std::string& family, const std::string& path, Output* out);
+  task<HttpResponse> patiently(ApiRequest request, Output* out);
+  task<HttpResponse> attempt(const ApiRequest& request, bool& in_progress);
+  task<void> pause(Output* out);
+
+  Settings source_;
+  ConnectorContext context_;
+  ApiOptions api_options_;
+  ApiProfile profile_;
+  Zone zone_;
+  std::int64_t page_size_, in_flight_;
+  std::string root_;
+  std::map<std::string, Semaphore> families_;
+  std::unique_ptr<HttpClient> own_http_;
+  std::unique_ptr<CleverTapDialect> dialect_;
+  std::unique_ptr<Api> api_;
+};
+
+// The member of an answer that the profile's entry names; null where there is none.
+const nlohmann::json& member(const nlohmann::json& answer, const ApiProfile& profile, std::string_view entry);
+// 20260801
+std::int64_t day_number(Day day);
+
+}  // namespace sluice::ct

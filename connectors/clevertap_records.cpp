@@ -1,0 +1,164 @@
+#include "connectors/clevertap_records.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/json_cell.hpp"
+
+namespace sluice::ct {
+namespace {
+
+using nlohmann::json;
+
+// Of an answer that could not be read.
+constexpr std::size_t most_kept = 4u << 20;
+// CleverTap's cursors have 1.5 to 2.4 KB.
+constexpr std::size_t like_a_cursor = 64;
+
+// Promoted instants and days are read as text: CleverTap has a way of its own to write them.
+std::vector<Column> mapped_columns(const StreamSpec& stream) {
+  auto columns = stream.columns;
+  for (auto& column : columns)
+    if (column.type.type == Type::timestamp || column.type.type == Type::date) column.type = Type::text;
+  return columns;
+}
+
+// Members that no column asks for are noticed even where the stream ignores them: they are the first sign of a change.
+NewFields watched(NewFields asked) {
+  return asked == NewFields::ignore ? NewFields::add : asked;
+}
+
+bool contains(std::string name, std::string_view part) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name.find(part) != std::string::npos;
+}
+
+bool may_be_cursor(const std::string& name, const json& value) {
+  if (value.is_string() && value.get_ref<const std::string&>().size() >= like_a_cursor) return true;
+  return contains(name, "cursor") || contains(name, "next") || contains(name, "page") || contains(name, "paging");
+}
+
+std::string described(const std::string& name, const json& value) {
+  return fmt::format("an unknown member \"{}\" ({})", name, value.type_name());
+}
+
+// The rejection is about the record as such, not about one value of it.
+bool about_shape(const Reject& reject) {
+  return reject.rule != "type" || reject.reason.starts_with("column \"ts_local\"") || reject.reason.starts_with("\"");
+}
+
+}  // namespace
+
+// The page around the records.
+struct RecordReader::Shape {
+  std::string path, kept;
+  json envelope;
+};
+
+RecordReader::RecordReader(const CleverTapApi& api, const StreamSpec& stream, std::string_view rows,
+                           std::function<void(Batch&)> finish)
+    : api_(api),
+      profile_(api.profile()),
+      rows_(rows),
+      mapper_(mapped_columns(stream), stream.key, watched(stream.new_fields)),
+      finish_(std::move(finish)) {
+  if (stream.from == "events") properties_ = place_of(stream, "event_props");
+}
+
+void RecordReader::fail(const Shape& shape, const std::string& place, const std::string& expected,
+                        const std::string& found) const {
+  throw UnknownStructure(
+      place,
+      fmt::format("the answer of {} is not built as expected: expected {}, found {}. Nothing of it was loaded, and it "
+                  "is kept in the quarantine. If CleverTap's API has changed, say how in api_profile of the source "
+                  "(now {})",
+                  shape.path.substr(0, shape.path.find('?')), expected, found, profile_.version()),
+      shape.kept);
+}
+
+std::string RecordReader::member_with_rows(std::string_view body) const {
+  const auto& names = profile_.names(rows_);
+  for (const auto& name : names)
+    if (body.find('"' + name + '"') != std::string_view::npos) return name;
+  return names.front();
+}
+
+// An answer without records is an empty one, unless something else in it could be them.
+void RecordReader::check_list(const Shape& shape) const {
+  const auto& list = member(shape.envelope, profile_, rows_);
+  const auto expected = fmt::format("a list \"{}\"", profile_.at(rows_));
+  if (list.is_array()) return;
+  if (!list.is_null()) fail(shape, profile_.at(rows_), expected, shown(list.dump()));
+  for (const auto& [name, value] : shape.envelope.items())
+    if (value.is_structured() && !profile_.knows_member(name))
+      fail(shape, profile_.at(rows_), expected, described(name, value));
+}
+
+std::string RecordReader::next_cursor(const Shape& shape) const {
+  const auto& next = member(shape.envelope, profile_, "key.next_cursor");
+  const auto expected = fmt::format("a text \"{}\", or none on the last page", profile_.at("key.next_cursor"));
+  if (next.is_string()) return next.get<std::string>();
+  if (!next.is_null()) fail(shape, profile_.at("key.next_cursor"), expected, shown(next.dump()));
+  for (const auto& [name, value] : shape.envelope.items())
+    if (!profile_.knows_member(name) && may_be_cursor(name, value))
+      fail(shape, profile_.at("key.next_cursor"), expected, described(name, value));
+  return {};
+}
+
+void RecordReader::check_rows(const Shape& shape, const Batch& batch) const {
+  if (batch.rows() == 0 && !batch.rejects.empty() &&
+      std::all_of(batch.rejects.begin(), batch.rejects.end(), about_shape))
+    fail(shape, batch.rejects.front().rule, "records of the known form",
+         fmt::format("none among {}: {}", batch.rejects.size(), batch.rejects.front().reason));
+  if (!properties_ || batch.rows() == 0) return;
+  for (std::size_t i = 0; i < batch.rows(); ++i)
+    if (batch.row(i)[*properties_].kind != Kind::absent) return;
+  for (const auto& [path, type] : batch.unknown_fields)
+    if (type.type == Type::json)
+      fail(shape, profile_.at("event.props"), fmt::format("\"{}\" in the records", profile_.at("event.props")),
+           fmt::format("an unknown member \"{}\" in them", path));
+}
+
+RecordPage RecordReader::page(const std::string& path, std::string body) {
+  Shape shape;
+  shape.path = path;
+  shape.kept = body.substr(0, most_kept);
+  if (const auto first = body.find_first_not_of(" \r\n\t"); first != std::string::npos && body[first] == '[')
+    fail(shape, "", "an object", "a list");
+  const auto rows = member_with_rows(body);
+  auto mapped = mapper_.map(std::move(body), rows);
+  shape.envelope = json::parse(mapped.envelope, nullptr, false, false);
+  if (shape.envelope.is_discarded()) throw Error(Remedy::retry, path + ": the answer is not valid JSON");
+  const auto verdict = api_.dialect().judge(HttpRequest("GET", path), 200, shape.envelope);
+  if (verdict.error) throw ApiError(verdict.error->remedy(), verdict.reason, verdict.error->what());
+  api_.require_success(shape.envelope, path, shape.kept);
+  check_list(shape);
+  RecordPage page{std::move(mapped.batch), next_cursor(shape)};
+  finish_(page.batch);
+  page.batch.compact();
+  check_rows(shape, page.batch);
+  return page;
+}
+
+Batch RecordReader::saved(std::string text) {
+  const auto answer = json::parse(text, nullptr, false);
+  const auto& error = member(answer, profile_, "key.error");
+  if (!error.is_null()) throw Error(Remedy::give_up, "the API refused: " + shown(error.dump()));
+  const auto rows = member_with_rows(text);
+  auto batch = mapper_.map_saved(std::move(text), rows);
+  finish_(batch);
+  batch.compact();
+  return batch;
+}
+
+std::size_t place_of(const StreamSpec& stream, std::string_view column) {
+  const auto found =
+      std::find_if(stream.columns.begin(), stream.columns.end(), [&](const Column& c) { return c.name == column; });
+  if (found == stream.columns.end()) throw std::logic_error(fmt::format("{} has no column {}", stream.name, column));
+  return static_cast<std::size_t>(found - stream.columns.begin());
+}
+
+}  // namespace sluice::ct

@@ -1,0 +1,249 @@
+#include "tests/connectors/clevertap_fixture.hpp"
+
+using namespace sluice;
+using namespace std::chrono_literals;
+using namespace sluice::test;
+using Catch::Contains;
+
+// The rules of CleverTap's errors, limits and changes; each has its test here.
+
+namespace {
+
+std::string refusal(const std::string& error, const std::string& code = {}) {
+  return R"({"status":"fail","error":)" + error + (code.empty() ? "" : ",\"code\":" + code) + "}";
+}
+
+}  // namespace
+
+TEST_CASE("clevertap: every region has its host, and none stands in for another") {
+  for (const auto& [region, host] : std::map<std::string, std::string>{{"in1", "in1.api.clevertap.com"},
+                                                                       {"aps3", "aps3.api.clevertap.com"},
+                                                                       {"eu1", "eu1.api.clevertap.com"},
+                                                                       {"global", "api.clevertap.com"}}) {
+    CleverTap app("region: " + region);
+    const auto wanted = "https://" + host + "/";
+    app.begin().where([=](const HttpRequest& request) { return request.url.starts_with(wanted); });
+    app.page(records({}));
+    app.read_events();
+  }
+  CleverTap proxy("base_url: http://127.0.0.1:9/ct/");
+  proxy.http.expect("POST /ct/1/events.json").reply(200, R"({"status":"success","cursor":"c"})");
+  proxy.http.expect("GET /ct/1/events.json").reply(200, records({}));
+  proxy.read_events();
+
+  CHECK_THROWS_WITH(CleverTap("page_size: 100"), Contains("region"));
+}
+
+TEST_CASE("clevertap: bad credentials stop the source and speak of the region") {
+  for (const auto& [status, body] :
+       std::vector<std::pair<int, std::string>>{{401, refusal("\"Account ID is not valid\"", "401")},
+                                                {401, "<html>no</html>"},
+                                                {200, refusal("\"Invalid Credentials\"")},
+                                                {200, refusal("\"no\"", "401")}}) {
+    INFO(status << body);
+    CleverTap app;
+    app.http.expect("POST /1/events.json").reply(status, body);
+    const auto error = app.failure();
+    CHECK(error.remedy() == Remedy::reauthenticate);
+    CHECK_THAT(error.what(), Contains("region") && Contains("passcode"));
+  }
+}
+
+TEST_CASE("clevertap: HTTP 200 with status fail is a refusal by its code and words") {
+  const auto remedy = [](const std::string& body, int status = 200) {
+    CleverTap app("region: in1\nretry: {attempts: 1}");
+    app.http.expect("POST /1/events.json").reply(status, body);
+    return app.failure().remedy();
+  };
+  CHECK(remedy(refusal("\"Bad dates\"", "4002")) == Remedy::give_up);
+  CHECK(remedy(refusal("\"Bad dates\"", "\"4002\"")) == Remedy::give_up);
+  CHECK(remedy(refusal("\"boom\"", "500")) == Remedy::retry);
+  CHECK(remedy(refusal("\"boom\"")) == Remedy::retry);  // nothing says that it will not pass
+  CHECK(remedy(refusal("\"not for you\"", "403")) == Remedy::give_up);
+  CHECK(remedy(refusal("\"boom\""), 500) == Remedy::retry);
+  CHECK(remedy("", 503) == Remedy::retry);
+  CHECK(remedy(refusal("\"bad\"", "400"), 400) == Remedy::give_up);
+  CHECK(remedy("", 404) == Remedy::give_up);
+}
+
+TEST_CASE("clevertap: an event that the account does not have is told by its name") {
+  CleverTap app;
+  app.http.expect("POST /1/events.json").reply(200, refusal(R"(["Invalid event : charged"])", "400"));
+  const auto error = app.failure(app.stream("events"), CleverTap::day("charged"));
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Contains("Invalid event : charged") && Contains("names"));
+}
+
+TEST_CASE("clevertap: what is not JSON is asked for again, and none of it is quoted") {
+  for (const auto* body : {"", "  ", "customer@example.com", "<html>customer@example.com</html>"}) {
+    INFO(body);
+    CleverTap app("region: in1\nretry: {attempts: 3}");
+    app.begin();
+    app.page(body).times(3);
+    const auto error = app.failure();
+    CHECK(error.remedy() == Remedy::retry);
+    CHECK_THAT(error.what(), !Contains("customer"));
+  }
+  CleverTap app;
+  app.begin();
+  app.page(R"({"status":"success","records":[{"ts":2026)").times(1);
+  app.page(records({record()}));
+  CHECK(app.read_events().rows.size() == 1);
+}
+
+TEST_CASE("clevertap: too many concurrent requests are waited out, a second at first, then longer") {
+  CleverTap app;
+  for (int i = 0; i < 4; ++i)
+    app.http.expect("POST /1/events.json").reply(429, refusal("\"Too many concurrent requests\"", "429"));
+  app.begin();
+  app.page(records({}));
+  app.read_events();
+  CHECK(app.world.clock().uptime() >= 15s);  // 1 + 2 + 4 + 8
+  CHECK(app.world.clock().uptime() < 30s);
+  CHECK(app.seen.of<Throttled>().size() == 1);
+  CHECK(app.seen.of<Throttled>()[0].bucket == "events");
+}
+
+TEST_CASE("clevertap: three requests are under way at most, of each API") {
+  CleverTap app;
+  app.http.latency(1s);
+  app.http.answer_with([](const HttpRequest& request) {
+    const bool counting = path_of(request) == CleverTap::counts;
+    if (counting) return HttpResponse(200, {}, R"({"status":"success","count":1})");
+    if (request.method == "POST") return HttpResponse(200, {}, R"({"status":"success","cursor":"c"})");
+    return HttpResponse(200, {}, records({}));
+  });
+  const auto events = app.stream("events"), counts = app.stream("event_counts");
+  std::vector<Slice> slices;
+  for (int i = 0; i < 8; ++i) slices.push_back(CleverTap::day("e" + std::to_string(i)));
+  KeptOutput exported(events), counted(counts);
+  const auto read_all = [&]() -> task<void> {
+    TaskGroup group(app.world.executor());
+    for (const auto& slice : slices) {
+      group.spawn(app.connector->read(events, slice, exported));
+      group.spawn(app.connector->read(counts, slice, counted));
+    }
+    co_await group.join();
+  };
+  app.world.run(read_all());
+  CHECK(app.http.most_in_flight() == 6);
+  // Eight exports of two requests each, three at a time.
+  CHECK(app.world.clock().uptime() >= 6s);
+}
+
+TEST_CASE("clevertap: a new passcode is read when the old one is refused") {
+  CleverTap app;
+  app.http.expect("POST /1/events.json").reply(401, refusal("\"Invalid Credentials\"", "401"));
+  CHECK(app.failure().remedy() == Remedy::reauthenticate);  // it is still the same: no second try
+}
+
+TEST_CASE("clevertap: counts are polled by their request's id until they are made") {
+  CleverTap app;
+  app.http.expect("POST /1/counts/events.json")
+      .where([](const HttpRequest& request) { return json::parse(request.body)["from"] == 20260301; })
+      .reply(200, R"({"status":"partial","req_id":384649162721759})");
+  app.http.expect("GET /1/counts/events.json")
+      .with("req_id", "384649162721759")
+      .times(3)
+      .reply(200, R"({"status":"partial","req_id":384649162721759})");
+  app.http.expect("GET /1/counts/events.json").reply(400, refusal("\"invalid request id\"", "400"));
+  app.http.expect("POST /1/counts/events.json").reply(200, R"({"status":"success","count":7138})");
+  const auto out = app.read(app.stream("event_counts"), CleverTap::day());
+  REQUIRE(out.rows.size() == 1);
+  CHECK(out.rows[0].at("count") == "7138");
+  CHECK(out.rows[0].at("event_name") == "Charged");
+  CHECK(out.rows[0].at("event_date") == "2026-03-01");
+  CHECK(app.world.clock().uptime() >= 12s);
+}
+
+TEST_CASE("clevertap: profiles are those who did an event since, one row per person") {
+  CleverTap app;
+  app.http.expect("POST /1/profiles.json")
+      .with("app", "true")
+      .with("events", "true")
+      .with("profile", "true")
+      .where([](const HttpRequest& request) {
+        return json::parse(request.body) == json{{"event_name", "App Launched"}, {"from", 20260224}, {"to", 20260302}};
+      })
+      .reply(200, R"({"status":"success","cursor":"p"})");
+  app.http.expect("GET /1/profiles.json")
+      .reply(200, records({R"({"identity":"7","email":"a@b.c","profileData":{"Plan":"gold"},)"
+                           R"("events":{"Charged":{"count":1}},"platformInfo":[{"objectId":"d1"},{"objectId":"d2"}]})",
+                           R"({"objectId":"__anon","platformInfo":[]})", R"({"email":"nobody@b.c"})"}));
+  const auto spec = app.stream("profiles");
+  CHECK(spec.key == std::vector<std::string>{"person"});
+  const auto out = app.read(spec, CleverTap::since());
+  REQUIRE(out.rows.size() == 2);
+  CHECK(out.rows[0].at("person") == "7");
+  CHECK(out.rows[0].at("object_id") == "d1");
+  CHECK(out.rows[0].at("properties") == R"({"Plan":"gold"})");
+  CHECK(out.rows[1].at("person") == "__anon");
+  CHECK(out.rejects.size() == 1);
+}
+
+TEST_CASE("clevertap: campaigns are listed by months, the last one again") {
+  CleverTap app;
+  const auto window = [](int from, int to) {
+    return [=](const HttpRequest& request) { return json::parse(request.body) == json{{"from", from}, {"to", to}}; };
+  };
+  app.http.expect("POST /1/targets/list.json")
+      .where(window(20260127, 20260226))
+      .reply(
+          200,
+          R"({"status":"success","targets":[{"id":1457433898,"name":"Sale","status":"pending","scheduled_on":201603081605}]})");
+  app.http.expect("POST /1/targets/list.json").where(window(20260227, 20260302)).reply(200, R"({"status":"success"})");
+  const auto out = app.read(app.stream("campaigns"), CleverTap::since());
+  REQUIRE(out.rows.size() == 1);
+  CHECK(out.rows[0].at("id") == "1457433898");
+  CHECK(out.rows[0].at("scheduled_on") == "201603081605");
+}
+
+TEST_CASE("clevertap: a campaign without a result is left out in all three shapes, and never tried again") {
+  CleverTap app;
+  app.http.expect("POST /1/targets/list.json")
+      .reply(200, R"({"status":"success","targets":[{"id":1},{"id":2},{"id":3},{"id":4}]})");
+  app.http.expect("POST /1/targets/result.json").reply(200, refusal("\"This target hasn't been completed\""));
+  app.http.expect("POST /1/targets/result.json").reply(500, refusal("\"This target has no result as of yet\"", "500"));
+  app.http.expect("POST /1/targets/result.json")
+      .reply(200, R"({"status":"success","error":"Target hasn't been completed","code":200})");
+  app.http.expect("POST /1/targets/result.json")
+      .with_body(R"({"id":4})")
+      .reply(200, R"({"status":"success","result":{"sent":82,"clicked":28,"ctr":0.34}})");
+  app.http.expect("POST /1/targets/list.json").reply(200, R"({"status":"success","targets":[]})");
+  const auto out = app.read(app.stream("campaign_reports"), CleverTap::since());
+  REQUIRE(out.rows.size() == 1);
+  CHECK(out.rows[0].at("campaign_id") == "4");
+  CHECK(out.rows[0].at("sent") == "82");
+  CHECK(out.rows[0].at("viewed") == "-");
+  CHECK(out.rows[0].at("result") == R"({"sent":82,"clicked":28,"ctr":0.34})");
+}
+
+TEST_CASE("clevertap: options are for their streams only") {
+  CleverTap app;
+  const auto message = [&](const std::string& from, const std::string& yaml) {
+    Faults faults;
+    app.configure(from, yaml, faults);
+    REQUIRE(faults.size() == 1);
+    return faults[0].message;
+  };
+  CHECK_THAT(message("campaigns", "{names: [Charged]}"), Contains("names"));
+  CHECK_THAT(message("event_counts", "{promote: {a: {path: event_props.A}}}"), Contains("promote"));
+  CHECK_THAT(message("events", "{history: 30d}"), Contains("history"));
+  CHECK_THAT(message("events", "{include: [everything]}"), Contains("everything"));
+  CHECK_THAT(message("events", "{names: []}"), Contains("empty"));
+  CHECK_THAT(message("events", "{names: [A, A]}"), Contains("twice"));
+  CHECK_THAT(message("events", "{promote: {a: {path: props.A}}}"), Contains("props.A"));
+  CHECK_THAT(message("events", "{promote: {email: {path: event_props.Mail}}}"), Contains("email"));
+  CHECK_THAT(message("events", "{promote: {mail: {path: profile.email}}}"), Contains("email"));
+}
+
+TEST_CASE("clevertap: check tells whether the passcode works and which zone the days are of") {
+  CleverTap app;
+  app.http.expect("GET /getSchema").reply(200, R"({"status":"success","events":[{"name":"Charged"}]})");
+  const auto findings = app.world.run(app.connector->check());
+  REQUIRE(findings.size() == 2);
+  CHECK(findings[0].level == Finding::Level::ok);
+  CHECK_THAT(findings[1].message, Contains("Asia/Kolkata"));
+  app.http.expect("GET /getSchema").reply(401, "");
+  CHECK(app.world.run(app.connector->check())[0].level == Finding::Level::error);
+}
