@@ -308,6 +308,7 @@ TEST_CASE("a call for a slice leaves the slice's place to others while it waits 
   struct Slice final : Output {
     task<void> emit(Batch) override { co_return; }
     void without_columns(const std::vector<std::string>&, const std::string&) override {}
+    void incident(const std::string&) override {}
     Priority priority() const override { return Priority::scheduled; }
     task<void> away(task<void> waiting) override {
       ++times;
