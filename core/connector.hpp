@@ -31,15 +31,15 @@ class Output {
   virtual task<void> away(task<void> waiting) { return waiting; }
 };
 
-// The source does not give this partition at all (an event that cannot be exported): it is said once and left out, which
-// is no failure.
+// The source does not give this partition at all (an event that cannot be exported): it is said once and left out,
+// which is no failure.
 class NotOffered : public Error {
  public:
   explicit NotOffered(const std::string& why) : Error(Remedy::give_up, why) {}
 };
 
-// An answer is not built as the connector knows it: the API has changed. Nothing of the slice can be loaded, its progress
-// stays, and the answer is kept in the quarantine.
+// An answer is not built as the connector knows it: the API has changed. Nothing of the slice can be loaded, its
+// progress stays, and the answer is kept in the quarantine.
 class UnknownStructure : public Error {
  public:
   // `what` says where, what was expected and what came; `place` is the member of the answer that it is about.

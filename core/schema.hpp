@@ -33,8 +33,8 @@ std::optional<DataType> parse_type(std::string_view text);
 struct Column {
   std::string name;  // snake_case, unique in the stream
   DataType type;
-  std::string path;       // where it stands in the source's row: member names separated by '/', e.g. "creative/id"; empty:
-                          // nowhere, the connector fills it
+  std::string path;  // where it stands in the source's row: member names separated by '/', e.g. "creative/id"; empty:
+                     // nowhere, the connector fills it
   bool required = false;  // a row without it is quarantined
   std::string comment;
   std::vector<std::string> aliases;  // other paths at which the source may give it

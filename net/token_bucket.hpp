@@ -9,8 +9,8 @@ namespace sluice {
 struct RateLimit {
   double per_second = 10;
   double burst = 20;
-  double target = 0.75;   // share of the API's own quota that we use
-  double reserve = 0.30;  // share of rate and quota that backfills leave to scheduled runs
+  double target = 0.75;                            // share of the API's own quota that we use
+  double reserve = 0.30;                           // share of rate and quota that backfills leave to scheduled runs
   Duration first_pause = std::chrono::minutes(1);  // after a refusal that does not say how long to wait
 };
 
@@ -32,8 +32,8 @@ class TokenBucket {
 
   void succeeded(Duration now);
   // The API refused. Nothing leaves for as long as it asked, where it did; else for `first_pause`, and twice that each
-  // time it refuses again. At most for an hour: then one call finds out. `luck` (0…1) makes it up to a tenth longer. True
-  // when trouble begins with it, false when it only goes on.
+  // time it refuses again. At most for an hour: then one call finds out. `luck` (0…1) makes it up to a tenth longer.
+  // True when trouble begins with it, false when it only goes on.
   bool throttled(Duration now, std::optional<Duration> asked, double luck);
   // What the API's headers say of its own quota: 0.5 is half used, above 1 is over. `regain`: how long until it is
   // usable again, where it says so. True when a pause begins.

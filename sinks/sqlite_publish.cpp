@@ -51,7 +51,7 @@ void replace_quarantine(Database& database, const Target& target, std::span<cons
   old.reset();
   if (!first_seen.empty())
     database.run(R"(DELETE FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)",
-                  lane.pipeline, lane.stream, slice);
+                 lane.pipeline, lane.stream, slice);
   const auto ids = quarantine_ids(lane, target.slice, rejects);
   auto insert = database.prepare(
       R"(INSERT INTO main._sluice_quarantine("id", "pipeline", "stream", "slice", "key", "reason", "rule", "raw", "run",

@@ -204,8 +204,8 @@ std::vector<std::string> distinct_zones() {
 }  // namespace
 
 TEST_CASE("the next fire is what a scan of every minute finds, in every zone") {
-  // 2010 to 2019 has the oddest changes. The sanitizers' run, two orders of magnitude slower, looks at fewer zones, each
-  // for one year.
+  // 2010 to 2019 has the oddest changes. The sanitizers' run, two orders of magnitude slower, looks at fewer zones,
+  // each for one year.
   const bool quick = std::getenv("SLUICE_CRON_QUICK") != nullptr;
   const int years = quick ? 1 : 10;
   const Tables tables;
