@@ -162,8 +162,10 @@ std::optional<std::string> Faults::strikes(std::string_view name, std::string_vi
   return std::nullopt;
 }
 
-bool Faults::armed(std::string_view name) const {
-  return std::ranges::any_of(faults_, [&](const Fault& fault) { return fault.name == name && fault.times != 0; });
+std::optional<std::string> Faults::argument(std::string_view name) const {
+  for (const auto& fault : faults_)
+    if (fault.name == name && fault.times != 0) return fault.arg;
+  return std::nullopt;
 }
 
 bool Faults::any_of_rows() const {

@@ -34,7 +34,9 @@ class Faults {
   void remove(std::string_view name);  // empty: all
   // The fault's argument when it strikes this request. Counts as having struck.
   std::optional<std::string> strikes(std::string_view name, std::string_view subject);
-  bool armed(std::string_view name) const;
+  bool armed(std::string_view name) const { return argument(name).has_value(); }
+  // The argument of an armed fault, whether or not it strikes.
+  std::optional<std::string> argument(std::string_view name) const;
   // Any fault that alters the rows of a page.
   bool any_of_rows() const;
   const std::map<std::string, int>& struck() const { return struck_; }

@@ -97,10 +97,9 @@ std::string Graph::many(const Call& call, Instant now) {
 }
 
 void Graph::permit(const Account& account, const Call& call) {
-  if (!faults_.armed("permission")) return;
-  const auto whose = faults_.strikes("permission", call.subject);
-  const auto barred = whose ? to_int(*whose).value_or(world_.accounts().front().id) : 0;
-  if (barred == account.id) throw permission_missing();
+  const auto whose = faults_.argument("permission");
+  if (!whose || to_int(*whose).value_or(world_.accounts().front().id) != account.id) return;
+  if (faults_.strikes("permission", call.subject)) throw permission_missing();
 }
 
 const Account& Graph::require_account(std::string_view id, const Call& call, Concern& concern) {
