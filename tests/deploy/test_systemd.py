@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""The installed service under a real systemd: it becomes ready with its secrets, survives what kills it, reloads and
+drains. The pipeline loads a simulated API, on which time stands still, into a SQLite file in the service's own folder."""
+import json
+import pathlib
+import re
+import sqlite3
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+
+from container import Container, make_package, needs_container
+from programs import PROJECT, TOKEN, Api, built, configuration, free_port, run, wait_until
+
+
+def loaded(warehouse):
+    """Every row of every table that holds data, without sluice's own columns."""
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in ("", "-wal"):
+            if (source := warehouse.with_name(warehouse.name + suffix)).exists():
+                pathlib.Path(folder, "copy" + suffix).write_bytes(source.read_bytes())
+        database = sqlite3.connect(pathlib.Path(folder, "copy"))
+        tables = {}
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'meta%'"):
+            columns = [column for _, column, *_ in database.execute(f"PRAGMA table_info({table})")]
+            columns = ", ".join(f'"{column}"' for column in columns if not column.startswith("_sluice"))
+            tables[table] = sorted(map(repr, database.execute(f"SELECT {columns} FROM {table}")))
+        database.close()
+        return tables
+
+
+class Unit(unittest.TestCase):
+    def test_it_exposes_little(self):
+        said = run(["systemd-analyze", "security", "--offline=yes", "--no-pager",
+                    PROJECT / "deploy/systemd/sluice.service"])
+        self.assertLessEqual(float(re.search(r"Overall exposure level.*: ([\d.]+)", said)[1]), 1.5)
+
+
+class Service(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        needs_container()
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.inside = cls.enterClassContext(Container(cls.folder))
+        cls.inside.install(make_package(cls.folder))
+        cls.inside.write("/etc/sluice/credentials/token", TOKEN + "\n", 0o600)
+        cls.inside.write("/etc/systemd/system/sluice.service.d/test.conf", "[Service]\nRestartSec=1s\nWatchdogSec=3s\n")
+
+    def setUp(self):
+        self.port = free_port()
+
+    def start(self, delay="100ms", schedule="{every: 2s}"):
+        api = Api(delay)
+        self.addCleanup(api.stop)
+        self.addCleanup(self.inside.sh, "systemctl stop sluice; rm -rf /var/lib/private/sluice")
+        self.api = api.url
+        self.configure(schedule)
+        self.inside.run("systemctl", "start", "sluice")  # returns once it is ready: Type=notify
+        self.assertEqual(self.get("/readyz")[0], 200)
+
+    def configure(self, schedule="{every: 2s}", more=""):
+        text = configuration(self.port, self.api, "/var/lib/sluice", schedule, "{credential: sluice_token}")
+        self.inside.write("/etc/sluice/sluice.yaml", text + more)
+
+    def get(self, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, answer.read().decode()
+
+    def wait(self, what, seconds=30):
+        return wait_until(what, seconds, lambda: self.inside.sh("systemctl status sluice; journalctl -n 30 -u sluice"))
+
+    def wait_for_success(self):
+        def succeeded():
+            "a run succeeds"
+            return 'outcome="succeeded",pipeline="facebook",trigger="schedule"} 0' not in self.get("/metrics")[1]
+        self.wait(succeeded)
+
+    def wait_for_slices(self):
+        published = r'slices_total\{outcome="published",pipeline="facebook",stream="insights"\} [1-9]'
+
+        def under_way():
+            "a run has published some of its slices"
+            return re.search(published, self.get("/metrics")[1])
+        self.wait(under_way)
+
+    def pid(self):
+        return self.inside.sh("systemctl show -P MainPID sluice").strip()
+
+    def wait_for_restart(self, pid):
+        def restarted():
+            "systemd restarts it"
+            return self.pid() not in (pid, "0") and self.get("/readyz")[0] == 200
+        self.wait(restarted, 60)
+
+    def expected(self):
+        """What a run loads that nobody disturbs. The simulated data are the same each time."""
+        api = Api("0s")
+        self.addCleanup(api.stop)
+        with tempfile.TemporaryDirectory() as folder:
+            config = pathlib.Path(folder, "sluice.yaml")
+            config.write_text(configuration(free_port(), api.url, folder, "{every: 1h}", "{env: TOKEN}"))
+            run([built() / "sluice", "run", "facebook", "-c", config], env={"TOKEN": TOKEN})
+            tables = loaded(pathlib.Path(folder, "warehouse.db"))
+            self.assertGreater(len(tables["meta_insights"]), 100)
+            return tables
+
+    def test_it_reads_its_secret_and_tells_nobody(self):
+        self.start()
+        self.wait_for_success()
+        self.assertNotIn(TOKEN, self.inside.sh("journalctl -u sluice"))
+        self.assertNotIn(TOKEN, self.inside.sh("systemctl show sluice; systemctl cat sluice"))
+        self.assertRegex(self.inside.sh("systemctl show -P StatusText sluice"), "1 pipelines")
+        owner, state = self.inside.sh(f"stat -c %u /proc/{self.pid()} /var/lib/private/sluice/state.db").split()
+        self.assertEqual(owner, state)
+        self.assertNotEqual(owner, "0")
+
+    def test_killed_in_the_middle_of_a_run_it_comes_back_and_nothing_is_lost(self):
+        self.start(delay="1s", schedule="{every: 5s}")
+        self.wait_for_slices()
+        pid = self.pid()
+        self.inside.sh(f"kill -KILL {pid}")
+        self.wait_for_restart(pid)
+        self.wait_for_success()
+        runs = json.loads(self.get("/api/v1/runs")[1])
+        self.assertIn("interrupted: the process ended", [each["message"] for each in runs])
+        self.inside.run("systemctl", "stop", "sluice")
+        self.assertEqual(loaded(self.inside.path("/var/lib/private/sluice/warehouse.db")), self.expected())
+
+    def test_stopped_in_its_tracks_the_watchdog_restarts_it(self):
+        self.assertIn("\nWatchdogSec=60s\n", self.inside.run("cat", "/usr/lib/systemd/system/sluice.service"))
+        self.start()
+        pid = self.pid()
+        self.inside.sh(f"kill -STOP {pid}")
+        self.wait_for_restart(pid)
+        self.assertIn("Watchdog timeout", self.inside.sh("journalctl -u sluice"))
+        self.wait_for_success()
+
+    def test_a_reload_takes_the_new_file_and_refuses_a_faulty_one(self):
+        self.start()
+        pid = self.pid()
+        pipeline = "  more: {source: meta, sink: warehouse, streams: {ads: {}}}\n"
+        self.configure(more=pipeline)
+        self.inside.run("systemctl", "reload", "sluice")
+
+        def reloaded():
+            "the new pipeline is there"
+            return '"more"' in self.get("/api/v1/pipelines")[1]
+        self.wait(reloaded)
+
+        self.configure(more=pipeline.replace("sink", "zink"))
+        with self.assertRaises(AssertionError):
+            self.inside.run("systemctl", "reload", "sluice")
+        self.assertIn("zink", self.inside.sh("journalctl -u sluice"))
+        self.assertEqual(self.pid(), pid)
+        self.assertEqual(self.get("/readyz")[0], 200)
+        self.assertIn('"more"', self.get("/api/v1/pipelines")[1])
+
+    def test_a_faulty_file_is_not_tried_again(self):
+        self.inside.write("/etc/sluice/sluice.yaml", "version: 2\n")
+        with self.assertRaises(AssertionError):
+            self.inside.run("systemctl", "start", "sluice")
+        self.assertEqual(self.inside.sh("systemctl is-failed sluice; systemctl show -P ExecMainStatus sluice").split(),
+                         ["failed", "78"])
+        self.inside.run("systemctl", "reset-failed", "sluice")
+
+    def test_stopping_it_lets_the_run_end(self):
+        self.start(delay="1s", schedule="{every: 5s}")
+        self.wait_for_slices()
+        self.inside.run("systemctl", "stop", "--no-block", "sluice")
+
+        def draining():
+            "it says that it is not ready, while it goes on"
+            return self.get("/readyz")[0] == 503
+        self.wait(draining, 5)
+        self.assertEqual(self.inside.sh("systemctl show -P ActiveState sluice; systemctl show -P StatusText sluice").split(),
+                         ["deactivating", "draining"])
+
+        def ended():
+            "it ends"
+            return self.inside.sh("systemctl show -P ActiveState sluice").strip() == "inactive"
+        self.wait(ended)
+        result = self.inside.sh("systemctl show -P Result sluice; systemctl show -P ExecMainStatus sluice")
+        self.assertEqual(result.split(), ["success", "0"])
+        self.assertEqual(loaded(self.inside.path("/var/lib/private/sluice/warehouse.db")), self.expected())
+
+
+if __name__ == "__main__":
+    unittest.main()
