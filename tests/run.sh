@@ -31,5 +31,22 @@ for program in build/"$preset"/tests/test_*; do
   rm -f "$log.xml"
   passed=$((passed + total - bad)) failed=$((failed + bad))
 done
+for file in tests/deploy/test_*.py; do   # with the usual build; by Debian's Python, whose packages are there
+  [ "$preset" != asan ] || break
+  name=$(basename "$file" .py)
+  started=$SECONDS
+  if timeout 1200 /usr/bin/python3 "$file" >"$log" 2>&1; then verdict=ok; else verdict=FAILED; fi
+  grep '^skipped' "$log" || true
+  total=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} .*/\1/p' "$log")
+  total=${total:-0}
+  bad=$(sed -n 's/^\(FAIL\|ERROR\): \([^ ]*\) .*/\2/p' "$log" | sort -u | wc -l)
+  if [ "$verdict" = FAILED ]; then
+    [ "$bad" -gt 0 ] || bad=1
+    tail -n 200 "$log"
+  fi
+  [ "$total" -ge "$bad" ] || total=$bad   # it could not begin
+  printf '%-20s %-6s %4d tests  %3d s\n' "$name" "$verdict" "$total" $((SECONDS - started))
+  passed=$((passed + total - bad)) failed=$((failed + bad))
+done
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
