@@ -125,9 +125,9 @@ class Lane {
   }
 
  private:
-  // A slice goes on by one of two: a place among those that are read side by side, then a permit for a connection of
-  // the sink. Whoever has a permit waits for no place, and nobody keeps a place while it waits for a slice that has
-  // none: so all go on.
+  // What a slice holds. To be read it needs a place of the source; from its first batch on a permit, for one of the
+  // sink's connections, and those that move progress get theirs in their order. Nobody waits in a circle: with a
+  // permit a slice needs no place any more, and without one it leaves its place while one before it has neither.
   struct State {
     Taken place;
     bool has_place = false;
@@ -136,7 +136,8 @@ class Lane {
     bool has_permit = false;
     bool done = false;
     bool failed = false;
-    bool goes_first() const { return has_permit || done; }
+    // Its followers may have permits.
+    bool is_out_of_the_way() const { return has_permit || done; }
   };
 
   bool moves(std::size_t i) const { return job_.slices[i].done_to.has_value(); }
@@ -298,14 +299,15 @@ class Lane {
 
   task<void> wait_for_predecessor(std::size_t i) {
     const auto* before = predecessor(i);
-    while (before != nullptr && !before->goes_first()) {
+    while (before != nullptr && !before->is_out_of_the_way()) {
       if (!all_before_have_places(i)) leave_place(i);
       co_await moved_.wait();
     }
   }
 
   bool all_before_have_places(std::size_t i) const {
-    for (const auto* before = predecessor(i); before != nullptr && !before->goes_first(); before = predecessor(i)) {
+    for (const auto* before = predecessor(i); before != nullptr && !before->is_out_of_the_way();
+         before = predecessor(i)) {
       if (!before->has_place) return false;
       i = static_cast<std::size_t>(before - states_.data());
     }
@@ -436,11 +438,11 @@ class Lane {
   std::vector<State> states_;
   Semaphore side_by_side_;
   Semaphore connections_;  // the lane's share of the sink's
-  Semaphore publishing_;
-  Signal moved_;
+  Semaphore publishing_;   // one publish at a time
+  Signal moved_;           // a slice got its permit, left its place, or is done
   asio::any_io_executor executor_;
-  bool version_uncertain_ = false;
-  std::optional<Error> closed_;  // nothing more of the partition can be read: its other slices fail unread
+  bool version_uncertain_ = false;  // job_.version: a publish was begun whose end is not known
+  std::optional<Error> closed_;     // nothing more of the partition can be read: its other slices fail unread
 };
 
 }  // namespace

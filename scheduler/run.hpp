@@ -77,9 +77,9 @@ struct RunOptions {
   std::function<std::string()> why_cancelled;  // asked for the message of a run that was
 };
 
-// One run of a pipeline from its first request to its outcome. `run.id`, `pipeline`, `trigger`, `planned`, `started`
-// are given; the outcome, the counts and the message are filled in and returned as the event that was emitted. A failed
-// slice stops neither other partitions nor other streams. Cancelled from outside it returns too, with what it had done.
+// One run of a pipeline from its first request to its outcome. Of `run` it reads what is known before a run: id,
+// pipeline, trigger, planned, started, delay. Gives the event that it emitted at its end. A failed slice stops neither
+// other partitions nor other streams. Cancelled from outside it returns too, with what it had done.
 task<RunEnded> run_pipeline(const Pipeline& pipeline, const RunRecord& run, const RunOptions& options,
                             RunContext& context);
 
