@@ -40,7 +40,7 @@ class Engine {
   Log& log_;
   Rng rng_;
   Semaphore memory_;
-  RunMemory remembered_;
+  Remembered remembered_;
   std::shared_ptr<const Configuration> configuration_;
   std::map<std::string, std::shared_ptr<MadeSource>> sources_;
   std::map<std::string, std::shared_ptr<MadeSink>> sinks_;

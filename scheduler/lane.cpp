@@ -3,86 +3,13 @@
 #include <fmt/format.h>
 
 #include "core/retry.hpp"
+#include "scheduler/lane_output.hpp"
 
 namespace sluice {
 namespace {
 
-// Rows of a field that the stream does not have yet, where such fields are to be added: read the slice again with it.
-struct FieldsFound {
-  std::map<std::string, DataType> fields;
-};
-
 // A slice that brings new fields again and again is not read for ever.
 constexpr int max_additions = 20;
-
-// Between a connector and a load: transforms, waits for memory, counts, stages.
-class LaneOutput final : public Output {
- public:
-  LaneOutput(const LaneJob& job, const Slice& slice, const StreamPlan& plan, LiveStream& stream, RunContext& context,
-             Load& load, std::function<task<void>()> first_batch, std::function<task<void>(task<void>)> away)
-      : job_(job),
-        slice_(slice),
-        plan_(plan),
-        stream_(stream),
-        context_(context),
-        load_(load),
-        first_batch_(std::move(first_batch)),
-        away_(std::move(away)) {}
-
-  task<void> emit(Batch batch) override {
-    meet_new_fields(batch.unknown_fields);
-    read += static_cast<std::int64_t>(batch.rows() + batch.rejects.size()) + batch.filtered;
-    filtered += batch.filtered;
-    plan_.transform.apply(batch);
-    if (first_batch_) co_await std::exchange(first_batch_, nullptr)();
-    const auto permit = co_await context_.memory.acquire(static_cast<std::int64_t>(batch.bytes()));
-    co_await load_.stage(batch);
-    repaired += batch.repaired;
-    const SliceProgress progress{job_.run, job_.id.pipeline, job_.id.stream, slice_.id(), read};
-    context_.events.emit(progress);
-  }
-
-  void without_columns(const std::vector<std::string>& names, const std::string& why) override {
-    complete = false;
-    // The connector knows its own names; the table may have renamed or dropped them.
-    std::vector<std::string> columns;
-    for (const auto& name : names)
-      for (const auto& column : plan_.table.columns)
-        if (column.source < plan_.spec.columns.size() && plan_.spec.columns[column.source].name == name)
-          columns.push_back(column.name);
-    load_.without_columns(columns);
-    context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
-                                fmt::format("{}: loaded without {}: {}", slice_.id(), fmt::join(names, ", "), why)});
-  }
-
-  void incident(const std::string& why) override { incidents.push_back(fmt::format("{}: {}", slice_.id(), why)); }
-
-  Priority priority() const override { return job_.priority; }
-  task<void> away(task<void> waiting) override { return away_(std::move(waiting)); }
-
-  std::int64_t read = 0, filtered = 0, repaired = 0;
-  bool complete = true;
-  std::vector<std::string> incidents;
-
- private:
-  // Throws FieldsFound where there are some to be added.
-  void meet_new_fields(const std::map<std::string, DataType>& unknown) {
-    if (plan_.spec.new_fields != NewFields::add) return stream_.note_unknown(unknown);
-    FieldsFound found;
-    for (const auto& field : unknown)
-      if (!stream_.refused(field.first)) found.fields.insert(field);
-    if (!found.fields.empty()) throw found;
-  }
-
-  const LaneJob& job_;
-  const Slice& slice_;
-  const StreamPlan& plan_;
-  LiveStream& stream_;
-  RunContext& context_;
-  Load& load_;
-  std::function<task<void>()> first_batch_;
-  std::function<task<void>(task<void>)> away_;
-};
 
 // What is taken of a thing that runs share, and of the part of it that backfills may take.
 struct Taken {
@@ -234,16 +161,19 @@ class Lane {
     if (context_.remembered.report(job_.id))
       context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
                                   fmt::format("{} is left out: {}", partition.id, why.what())});
-    SliceEnded ended{job_.run,
-                     job_.id.pipeline,
-                     job_.id.stream,
-                     job_.slices[i].slice.id(),
-                     SliceOutcome::skipped,
-                     why.what(),
-                     {},
-                     context_.clock.uptime() - started,
-                     job_.id.partition};
-    context_.events.emit(ended);
+    context_.events.emit(ended_of(i, SliceOutcome::skipped, why.what(), started));
+  }
+
+  SliceEnded ended_of(std::size_t i, SliceOutcome outcome, std::string message, Duration started) const {
+    return {job_.run,
+            job_.id.pipeline,
+            job_.id.stream,
+            job_.slices[i].slice.id(),
+            outcome,
+            std::move(message),
+            {},
+            context_.clock.uptime() - started,
+            job_.id.partition};
   }
 
   void finish(std::size_t i) {
@@ -258,26 +188,17 @@ class Lane {
     states_[i].failed = true;
     if (error.of_partition() && !closed_) closed_ = error;
     const auto& slice = job_.slices[i].slice;
-    LaneFailure failure;
+    LoadFailure failure;
     failure.message = fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what());
     failure.passing = error.passing();
     result_.failures.push_back(std::move(failure));
-    SliceEnded ended{job_.run,
-                     job_.id.pipeline,
-                     job_.id.stream,
-                     slice.id(),
-                     SliceOutcome::failed,
-                     error.what(),
-                     {},
-                     context_.clock.uptime() - started,
-                     job_.id.partition};
-    context_.events.emit(ended);
+    context_.events.emit(ended_of(i, SliceOutcome::failed, error.what(), started));
   }
 
   task<void> take_place(std::size_t i) {
     auto& state = states_[i];
     if (state.has_place || state.has_permit) co_return;
-    state.place = co_await take(context_.source.slots, context_.source.backfill_slots, job_.priority);
+    state.place = co_await take(context_.source.places, context_.source.backfill_places, job_.priority);
     state.has_place = true;
   }
 
@@ -405,15 +326,8 @@ class Lane {
     version_uncertain_ = false;
     if (published.outcome == Published::Outcome::confirm_empty) co_return false;
     job_.version = published.version;
-    SliceEnded ended{job_.run,
-                     job_.id.pipeline,
-                     job_.id.stream,
-                     planned.slice.id(),
-                     SliceOutcome::published,
-                     {},
-                     published.counts,
-                     context_.clock.uptime() - started,
-                     job_.id.partition};
+    auto ended = ended_of(i, SliceOutcome::published, {}, started);
+    ended.counts = published.counts;
     if (published.outcome == Published::Outcome::superseded) {
       ended.outcome = SliceOutcome::superseded;
       ended.message = "a later read of the same window is in the table already";
@@ -446,67 +360,6 @@ class Lane {
 };
 
 }  // namespace
-
-LiveStream::LiveStream(const StreamPlan& plan, std::string pipeline, RunContext& context)
-    : plan_(std::make_shared<StreamPlan>(plan)),
-      pipeline_(std::move(pipeline)),
-      context_(context),
-      altering_(context.executor, 1) {}
-
-task<void> LiveStream::prepare() {
-  const auto current = plan_;
-  const auto changes = co_await context_.sink.sink.prepare(current->table);
-  for (const auto& [column, action] : changes) {
-    SchemaChanged change{pipeline_, current->name, column, action, {}};
-    change.message = fmt::format("table {}: column {}: {}", current->table.name, column, action);
-    context_.events.emit(change);
-  }
-}
-
-task<void> LiveStream::add_fields(std::map<std::string, DataType> fields) {
-  const auto turn = co_await altering_.acquire();
-  auto extended = std::make_shared<StreamPlan>(*plan_);
-  bool changed = false;
-  for (const auto& [path, type] : fields) {
-    const auto same = [&path = path](const Column& c) { return c.path == path; };
-    if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), same)) continue;
-    const auto name = column_name(path);
-    const auto called = [&](const auto& column) { return column.name == name; };
-    if (!name) {
-      refuse(path, "no name for a column can be made of it");
-    } else if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), called) ||
-               extended->table.find(*name) != nullptr) {
-      refuse(path, fmt::format("there is a column {} already", *name));
-    } else {
-      if (!extended->transform.drops(*name))
-        extended->table.columns.emplace_back(*name, type, extended->spec.columns.size());
-      extended->spec.columns.emplace_back(*name, type, path);
-      changed = true;
-    }
-  }
-  if (!changed) co_return;
-  plan_ = std::move(extended);
-  co_await prepare();
-}
-
-void LiveStream::refuse(const std::string& path, const std::string& why) {
-  if (!refused_.insert(path).second) return;
-  SchemaChanged change{pipeline_, plan_->name, path, "refused", {}};
-  change.message = fmt::format(
-      "stream {}: the source's new field '{}' is not loaded: {}; it can be kept by new_fields: keep_in_extra",
-      plan_->name, path, why);
-  context_.events.emit(change);
-}
-
-void LiveStream::note_unknown(const std::map<std::string, DataType>& fields) {
-  for (const auto& [name, type] : fields) {
-    if (!noted_.insert(name).second) continue;
-    SchemaChanged change{pipeline_, plan_->name, name, "unknown_field", {}};
-    change.message = fmt::format("stream {}: the source gives a field '{}' ({}) that is not declared", plan_->name,
-                                 name, to_string(type));
-    context_.events.emit(change);
-  }
-}
 
 task<void> run_lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result) {
   Lane lane(std::move(job), stream, context, result, co_await asio::this_coro::executor);

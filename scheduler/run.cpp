@@ -236,7 +236,7 @@ class Run {
       ended.outcome = ended.slices_published > 0 ? Outcome::partial : Outcome::failed;
       ended.message = failures.front().message;
       if (failures.size() > 1) ended.message += fmt::format(" (and {} more failures)", failures.size() - 1);
-      const auto passing = [](const LaneFailure& f) { return f.passing; };
+      const auto passing = [](const LoadFailure& f) { return f.passing; };
       ended.passing = std::any_of(failures.begin(), failures.end(), passing);
     } else {
       ended.message = fmt::format("{}", fmt::join(remarks_, "; "));
@@ -254,7 +254,7 @@ class Run {
   std::map<std::string, Instant> watermarks_;
   std::list<LaneResult> lanes_;        // filled while the lanes run: a cancelled run has done what it has done
   std::set<std::string> remarks_;      // why less was loaded than was asked for
-  std::vector<LaneFailure> failures_;  // of whole streams, partitions, and of the run
+  std::vector<LoadFailure> failures_;  // of whole streams, partitions, and of the run
 };
 
 }  // namespace

@@ -161,7 +161,7 @@ class Machine {
     SharedSource source(*connector, world_.executor());
     SharedSink shared(crashing, world_.executor(), 2);
     Semaphore memory(world_.executor(), 1 << 20);
-    RunMemory remembered;
+    Remembered remembered;
     RunContext run_context{world_.executor(), source, shared, memory, world_.clock(), events, rng, remembered};
     const auto pipeline = make_pipeline(*connector, kind);
     RunRecord record;
