@@ -97,7 +97,7 @@ struct SchemaChanged {
   std::string message;
 };
 // outcome: committed, rolled_back, or unknown (the reply to COMMIT was lost), which another one of these follows when
-// it has been found out.
+// it has been found out. took: until COMMIT was answered or lost, without finding out.
 struct TransactionDone {
   std::string sink, outcome;
   Duration took{};

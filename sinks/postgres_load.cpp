@@ -48,21 +48,24 @@ class PostgresLoad final : public Load {
     check_reject_share(table_, slice_, publication.read, stage_.rejects());
     const auto began = core_->clock.uptime();
     std::exception_ptr failure;
-    bool unknown = false;
+    bool lost = false;
     try {
       co_await transact(publication);
     } catch (const pg::PgError& error) {
       failure = std::current_exception();
-      unknown = committing_ && error.connection_lost();
+      lost = committing_ && error.connection_lost();
     } catch (const Error&) {
       failure = std::current_exception();
     }
-    if (unknown) {
-      said("unknown", began);
-      if (co_await went_through(failure)) failure = nullptr;
+    const auto took = core_->clock.uptime() - began;
+    std::optional<bool> committed = !failure && result_.outcome != Published::Outcome::confirm_empty;
+    if (lost) {
+      said("unknown", took);
+      committed = co_await went_through();
+      if (!committed) failure = unsettled();
+      if (committed == true) failure = nullptr;
     }
-    const bool written = !failure && result_.outcome != Published::Outcome::confirm_empty;
-    said(written ? "committed" : "rolled_back", began);
+    if (committed) said(*committed ? "committed" : "rolled_back", took);
     // Whatever is still open on the session is rolled back with it.
     if (failure && lease_) lease_->close();
     if (failure) std::rethrow_exception(failure);
@@ -78,9 +81,7 @@ class PostgresLoad final : public Load {
   }
 
  private:
-  void said(const char* outcome, Duration began) {
-    core_->events.emit(TransactionDone{core_->name, outcome, core_->clock.uptime() - began});
-  }
+  void said(const char* outcome, Duration took) { core_->events.emit(TransactionDone{core_->name, outcome, took}); }
 
   task<pg::Connection*> connection() {
     if (!lease_) lease_ = co_await core_->pool.acquire();
@@ -96,18 +97,22 @@ class PostgresLoad final : public Load {
     result_ = Published();
     result_.version = publication.expected_version + 1;
     std::vector<pg::Statement> statements;
-    statements.emplace_back("BEGIN");
+    const auto add = [&](pg::Statement statement) {
+      statements.push_back(std::move(statement));
+      return statements.size() - 1;
+    };
+    add(pg::Statement("BEGIN"));
     // The planner expects one row of a new day and would walk the stage once for each row of the window. Objects are
-    // another matter: few of a large table change at a time. (An empty SELECT keeps the places of the answers.)
-    statements.emplace_back(scope_of(table_) == Scope::none ? "SELECT" : "SET LOCAL enable_nestloop = off");
-    statements.push_back(sql_.lock());
-    statements.push_back(sql_.fence(publication));
-    statements.push_back(sql_.later_reads());
-    statements.push_back(sql_.count_scope());
+    // another matter: few of a large table change at a time.
+    if (scope_of(table_) != Scope::none) add(pg::Statement("SET LOCAL enable_nestloop = off"));
+    add(sql_.lock());
+    const auto fence = add(sql_.fence(publication));
+    const auto later_reads = add(sql_.later_reads());
+    const auto count_scope = add(sql_.count_scope());
     const auto opened = co_await session.exec_all(std::move(statements));
-    if (opened[3].affected() != 1) throw_fenced(lane_, publication.expected_version);
+    if (opened[fence].affected() != 1) throw_fenced(lane_, publication.expected_version);
     std::vector<std::string> later;
-    for (int i = 0; i < opened[4].rows(); ++i) later.push_back(opened[4].text(i, 0));
+    for (int i = 0; i < opened[later_reads].rows(); ++i) later.push_back(opened[later_reads].text(i, 0));
     const auto overtaken_by = overtaken(slice_, later);
     if (overtaken_by == Overtaken::partly) throw_overtaken(table_, slice_);
     if (overtaken_by == Overtaken::wholly) {
@@ -115,7 +120,7 @@ class PostgresLoad final : public Load {
       co_await commit(session, publication);
       co_return;
     }
-    const auto before = opened[5].integer(0, 0);
+    const auto before = opened[count_scope].integer(0, 0);
     if (publication.read == 0 && before > 0 && scope_of(table_) != Scope::none && !publication.believe_empty) {
       co_await session.exec("ROLLBACK");
       result_ = Published();
@@ -237,27 +242,29 @@ class PostgresLoad final : public Load {
   }
 
   // The reply to COMMIT did not come. The ledger's row was written in the same transaction: it is there, or it is not.
-  task<bool> went_through(std::exception_ptr& failure) {
+  // Nothing: the server cannot be asked.
+  task<std::optional<bool>> went_through() {
     const auto until = core_->clock.uptime() + settle_within;
     for (Duration pause = std::chrono::milliseconds(200);;
          pause = std::min<Duration>(pause * 2, std::chrono::seconds(10))) {
       lease_.release();
       bool passing = true;
       try {
-        co_return co_await in_ledger();
+        const bool there = co_await in_ledger();
+        co_return there;
       } catch (const Error& error) {
         passing = error.passing();
       }
-      if (!passing || core_->clock.uptime() + pause > until) {
-        const Error error(Remedy::retry,
-                          fmt::format("sink {}, table {}, slice {}: the reply to COMMIT was lost and the server cannot "
-                                      "be asked whether it went through; the lane's progress will tell",
-                                      core_->name, table_.name, slice_.id()));
-        failure = std::make_exception_ptr(error);
-        co_return false;
-      }
+      if (!passing || core_->clock.uptime() + pause > until) co_return std::nullopt;
       co_await core_->clock.sleep_for(pause);
     }
+  }
+
+  std::exception_ptr unsettled() const {
+    return std::make_exception_ptr(
+        Error(Remedy::retry, fmt::format("sink {}, table {}, slice {}: the reply to COMMIT was lost and the server "
+                                         "cannot be asked whether it went through; the lane's progress will tell",
+                                         core_->name, table_.name, slice_.id())));
   }
 
   task<bool> in_ledger() {
