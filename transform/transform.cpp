@@ -99,7 +99,7 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
                                                         to_string(column->type), to_string(*type)));
             continue;
           }
-          made.casts_.push_back({column->source, name, column->type, *type});
+          if (column->type != *type) made.casts_.push_back({column->source, name, column->type, *type});
           column->type = *type;
         }
         break;
@@ -115,9 +115,9 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
   table.key.clear();
   for (const auto& name : stream.key) {
     table.key.push_back(kept(name, "part of the key"));
-    for (std::size_t i = 0; i < stream.columns.size(); ++i)
-      if (stream.columns[i].name == name) made.key_.emplace_back(i, stream.columns[i].type.type);
+    if (const auto* column = working.find(table.key.back())) made.key_.emplace_back(column->source, column->type.type);
   }
+  made.put_key_first();
   table.partition_column =
       stream.partition_column.empty() ? "" : kept(stream.partition_column, "the slice's partition");
   table.cursor_column = stream.cursor_column.empty() ? "" : kept(stream.cursor_column, "what tells windows apart");
@@ -126,11 +126,23 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
   return made;
 }
 
+void Transform::put_key_first() {
+  const auto of_key = [&](const Cast& cast) {
+    return std::any_of(key_.begin(), key_.end(), [&](const auto& part) { return part.first == cast.column; });
+  };
+  const auto rest = std::stable_partition(casts_.begin(), casts_.end(), of_key);
+  key_casts_ = static_cast<std::size_t>(rest - casts_.begin());
+}
+
 void Transform::apply(Batch& batch) const {
   if (casts_.empty()) return;
+  // The source wrote these keys in its own types: no row of the table may be taken for theirs.
+  if (key_casts_ > 0)
+    for (auto& reject : batch.rejects) reject.key.clear();
   std::string fault;
   for (std::size_t i = 0; i < batch.rows(); ++i) {
-    for (const auto& cast : casts_) {
+    for (std::size_t n = 0; n < casts_.size(); ++n) {
+      const auto& cast = casts_[n];
       const auto made = cast_cell(batch, batch.row(i)[cast.column], cast.from, cast.to, fault);
       if (made) {
         batch.row(i)[cast.column] = *made;
@@ -140,7 +152,7 @@ void Transform::apply(Batch& batch) const {
       reject.rule = "cast";
       reject.reason = fmt::format("column {}: {}", cast.name, fault);
       reject.raw = batch.raw(i);
-      reject.key = key_text(batch, i, key_);
+      if (n >= key_casts_) reject.key = key_text(batch, i, key_);
       batch.reject(i, std::move(reject));
       break;
     }

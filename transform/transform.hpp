@@ -31,7 +31,8 @@ class Transform {
   // A step says that no column of this name, declared or not, must reach the table.
   bool drops(const std::string& name) const { return dropped_.contains(name); }
 
-  // In place. Rows whose value does not fit its cast are moved to the rejects.
+  // In place. Rows whose value does not fit its cast are moved to the rejects; a reject whose key is not known in the
+  // table's types has none.
   void apply(Batch& batch) const;
 
  private:
@@ -40,9 +41,13 @@ class Transform {
     std::string name;    // as the user calls it
     DataType from, to;
   };
+  void put_key_first();
+
+  // Those of the key's columns first, so that a row that another one rejects is named in the table's types.
   std::vector<Cast> casts_;
+  std::size_t key_casts_ = 0;
   std::set<std::string> dropped_;
-  std::vector<std::pair<std::size_t, Type>> key_;  // places in the batch, for naming rejected rows
+  std::vector<std::pair<std::size_t, Type>> key_;  // places in the batch and the table's types
 };
 
 }  // namespace sluice
