@@ -188,6 +188,7 @@ class StreamReader {
               fmt::format("column \"{}\": names that begin with _sluice_ are sluice's own", one.name));
     }
     if (plan_.table.columns.empty()) fault(settings_.where("transform"), "no columns are left");
+    if (const auto why = window_fault(plan_.table)) fault(settings_.where("transform"), *why);
   }
 
   std::vector<std::string> columns_left() const {

@@ -300,6 +300,8 @@ TEST_CASE("each mistake in the file has its message") {
       {stream("transform: [{rename: {spend: Cost}}]"),
        "8:37: \"Cost\" cannot be the name of a column: expected a small letter or "
        "_, then small letters, digits and _, 63 at most"},
+      {stream("transform: [{rename: {date_start: day}}, {cast: {day: timestamp}}]"),
+       "8:37: day tells the days of a window apart and must be a date, not timestamp: remove its cast from"},
       {stream("transform: [{mask: {spend: hmac}}]"),
        "8:39: unknown key \"mask\"; known here: select, rename, cast, drop"},
   };
