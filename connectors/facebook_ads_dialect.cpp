@@ -249,14 +249,12 @@ json parse_tolerant(const std::string& body) {
   return answer;
 }
 
-// The path behind host and version.
-std::string_view node_of(std::string_view url) {
+// The path behind the version.
+std::string_view node_of(std::string_view url, const std::string& api_version) {
   url = url.substr(0, url.find_first_of("?#"));
-  const auto host = url.find("://");
-  if (host == url.npos) return url;
-  const auto version = url.find("/v", host + 3);
-  const auto node = version == url.npos ? url.npos : url.find('/', version + 1);
-  return node == url.npos ? std::string_view() : url.substr(node + 1);
+  const auto version = "/" + api_version + "/";
+  const auto at = url.find(version);
+  return at == url.npos ? std::string_view() : url.substr(at + version.size());
 }
 
 }  // namespace
@@ -337,7 +335,7 @@ Verdict FacebookDialect::judge_error(const json& error, int status, const std::s
 Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& response) const {
   const auto& bucket = request.scope;
   auto usage = read_facebook_usage(response, bucket);
-  const auto node = node_of(request.url);
+  const auto node = node_of(request.url, api_version_);
   const bool of_report = !node.empty() && std::isdigit(static_cast<unsigned char>(node.front()));
 
   Verdict verdict;
