@@ -215,7 +215,7 @@ namespace {
 }  // namespace
 
 void Rejects::add(Reject reject) {
-  bytes_ += sizeof(Reject) + reject.key.size() + reject.reason.size() + reject.rule.size() + reject.raw.size();
+  bytes_ += reject.bytes();
   all_.push_back(std::move(reject));
   if (bytes_ > most_bytes) throw_too_many(table_, slice_, fmt::format("more than {}", all_.size() - 1), all_);
 }
