@@ -176,7 +176,7 @@ class Sample final : public Output {
   }
 
   void print(bool json) const {
-    if (json) return print_out(to_json().dump(2) + "\n");
+    if (json) return print_out(to_json());
     std::vector<std::string> names;
     for (const auto& column : stream_.table.columns) names.push_back(column.name);
     TablePrinter table(names);
@@ -193,23 +193,21 @@ class Sample final : public Output {
   }
 
  private:
-  static Json json_cell(const std::optional<std::string>& text, Type type) {
-    if (!text) return nullptr;
-    const auto value = type == Type::json ? Json::parse(*text, nullptr, false) : Json(*text);
-    return value.is_discarded() ? Json(*text) : value;
-  }
-
-  Json to_json() const {
-    auto rows = Json::array(), rejects = Json::array();
+  // One row a line.
+  std::string to_json() const {
+    std::vector<std::string> rows, rejects;
     for (const auto& row : rows_) {
-      Json json;
-      for (std::size_t i = 0; i < row.size(); ++i)
-        json[stream_.table.columns[i].name] = json_cell(row[i], stream_.table.columns[i].type.type);
-      rows.push_back(std::move(json));
+      std::vector<std::string> fields;
+      for (std::size_t i = 0; i < row.size(); ++i) {
+        const auto& column = stream_.table.columns[i];
+        fields.push_back(fmt::format("{}: {}", Json(column.name).dump(), json_of(row[i], column.type.type)));
+      }
+      rows.push_back(fmt::format("{{{}}}", fmt::join(fields, ", ")));
     }
     for (const auto& r : rejects_)
-      rejects.push_back(Json{{"reason", r.reason}, {"rule", r.rule}, {"key", r.key}, {"raw", r.raw}});
-    return Json{{"rows", rows}, {"quarantine", rejects}};
+      rejects.push_back(Json{{"reason", r.reason}, {"rule", r.rule}, {"key", r.key}, {"raw", r.raw}}.dump());
+    return fmt::format("{{\"rows\": [\n{}\n],\n\"quarantine\": [\n{}\n]}}\n", fmt::join(rows, ",\n"),
+                       fmt::join(rejects, ",\n"));
   }
 
   const StreamPlan& stream_;

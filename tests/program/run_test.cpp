@@ -125,6 +125,19 @@ TEST_CASE("a file that is no saved reply is named, exit 1") {
   }
 }
 
+TEST_CASE("preview gives the numbers inside JSON columns digit by digit") {
+  Setup setup;
+  setup.write("http://127.0.0.1:1");
+  const auto saved = setup.folder / "saved.json";
+  const std::string actions = R"([{"value":123456789012345678.123456789}])";
+  std::ofstream(saved) << R"({"data":[{"account_id":"1","date_start":"2026-03-01","ad_id":"5","actions":)" << actions
+                       << "}]}";
+  auto preview = setup.start({"preview", "facebook/insights", "--input", saved, "-o", "json"});
+  CHECK(preview.wait() == 0);
+  CHECK_THAT(preview.out(), Contains("\"actions\": " + actions));
+  CHECK(nlohmann::json::parse(preview.out())["rows"][0]["ad_id"] == "5");
+}
+
 TEST_CASE("a pipeline that another run holds is said so, without advice that needs a daemon") {
   SandboxProgram api(with_token({"--report-delay", "300s"}));
   Setup setup;
