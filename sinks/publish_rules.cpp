@@ -193,11 +193,6 @@ std::string deletion_suspended(const Slice& slice) {
       slice.id());
 }
 
-std::string key_json(std::span<const std::string> values) {
-  const nlohmann::json array(std::vector<std::string>(values.begin(), values.end()));
-  return array.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 namespace {
 
 [[noreturn]] void throw_too_many(const Table& table, const Slice& slice, const std::string& share,

@@ -77,8 +77,6 @@ std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, 
 std::vector<std::string> readable_key(const Reject& reject, const Table& table);
 // What is said then.
 std::string deletion_suspended(const Slice& slice);
-// JSON array of texts, as Reject::key has it.
-std::string key_json(std::span<const std::string> values);
 
 // Throws Error(give_up) naming the most frequent reason when more than 10 % of a slice's rows, and more than 10, are
 // rejected.
