@@ -5,9 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "connectors/facebook_ads_accounts.hpp"
 #include "connectors/facebook_ads_api.hpp"
+#include "connectors/facebook_ads_insights.hpp"
 #include "connectors/facebook_ads_objects.hpp"
-#include "connectors/facebook_ads_reports.hpp"
 #include "connectors/facebook_ads_streams.hpp"
 
 namespace sluice {

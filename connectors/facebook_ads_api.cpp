@@ -231,6 +231,22 @@ void EdgeWalk::turn(const std::string& envelope) {
   guard_.visit(after_);
 }
 
+task<std::optional<MappedPage>> next_page(EdgeWalk& walk) {
+  try {
+    co_return co_await walk.next();
+  } catch (const ApiError& error) {
+    if (error.remedy() != Remedy::shrink || error.reason() == facebook_reason::too_deep) throw;
+    throw Error(
+        Remedy::retry,
+        fmt::format("even a page of one row was too large: {}. If it stays, ask for fewer fields", error.what()));
+  }
+}
+
+void refuse_rejects(const Batch& batch, const std::string& node) {
+  if (batch.rejects.empty()) return;
+  throw Error(Remedy::retry, fmt::format("{}: a row cannot be read: {}", node, batch.rejects.front().reason));
+}
+
 void Filters::add(Level level, const char* field, const char* op, const std::string& value) {
   if (!text_.empty()) text_ += ",";
   text_ += fmt::format(R"({{"field":"{}.{}","operator":"{}","value":{}}})", to_string(level), field, op, value);

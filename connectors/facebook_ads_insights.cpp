@@ -1,11 +1,13 @@
+#include "connectors/facebook_ads_insights.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "connectors/facebook_ads_fields.hpp"
 #include "connectors/facebook_ads_merge.hpp"
 #include "connectors/facebook_ads_objects.hpp"
-#include "connectors/facebook_ads_reports.hpp"
 
 namespace sluice::facebook {
 namespace {
