@@ -162,7 +162,7 @@ TEST_CASE("a report that fails because the quota is used up pauses its bucket an
     CHECK(fb.read(fb.stream("insights"), fb.day("2026-03-01")).rows.size() == 1);
     CHECK(reports == 5);
     CHECK(fb.world.clock().uptime() >= 4min);
-    const auto throttled = fb.events.of<Throttled>();
+    const auto throttled = fb.seen.of<Throttled>();
     REQUIRE_FALSE(throttled.empty());
     for (const auto& event : throttled) CHECK(event.bucket == bucket);
   }
