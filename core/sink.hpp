@@ -86,8 +86,8 @@ class Load {
   // Columns (of the table) that this slice does not have: existing rows keep their values.
   virtual void without_columns(const std::vector<std::string>& names) = 0;
   // Rows, rejected rows, ledger and progress in one transaction. Throws Error: `retry` when the slice may be read and
-  // published again, `give_up` when another process took the lane over or the rows contradict the key.
-  // A COMMIT whose reply was lost is resolved here.
+  // published again, `give_up` when the rows contradict the key, `give_up_partition` when another process took the lane
+  // over. A COMMIT whose reply was lost is resolved here; where it cannot be, that is a `retry` too.
   virtual task<Published> publish(const Publication& publication) = 0;
   // Instead of publish: writes the staged rejects alone, which take the place of the slice's in the quarantine. Rows,
   // ledger and progress stay as they are.

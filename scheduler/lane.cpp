@@ -250,7 +250,10 @@ class Lane {
     // Twice at most: an empty answer for a window that has rows is asked for once more, then believed.
     for (bool believe_empty = false;; believe_empty = true) {
       const auto& slice = job_.slices[i].slice;
-      if (version_uncertain_) co_await settle_version();
+      if (unsettled_) {
+        const auto turn = co_await publishing_.acquire();
+        if (unsettled_) co_await settle();
+      }
       const auto plan = stream_.plan();
       const auto started = context_.clock.uptime();
       const auto read_started = context_.clock.now();
@@ -274,7 +277,7 @@ class Lane {
       }
       if (failure) {
         load.reset();  // gives its connection back, which settling may need
-        co_await settle_version_if_possible();
+        if (unsettled_) co_await settle_if_possible();
         std::rethrow_exception(failure);
       }
       if (settled) co_return;
@@ -286,17 +289,18 @@ class Lane {
     }
   }
 
-  // Our own commit may have gone through although its reply was lost: the version is then one step further.
-  task<void> settle_version() {
+  // Our own commit may have gone through although its reply was lost: progress is then what it would have made. Any
+  // other is not ours to go on from: if it moved, the next publish is fenced off.
+  task<void> settle() {
     const auto plan = stream_.plan();
-    const auto progress = co_await context_.sink.sink.progress(job_.id, plan->table.name, job_.days);
-    if (progress.version == job_.version + 1) job_.version = progress.version;
-    version_uncertain_ = false;
+    const auto found = co_await context_.sink.sink.progress(job_.id, plan->table.name, job_.days);
+    if (found.version == unsettled_->version && found.done_to == unsettled_->done_to) job_.progress = found;
+    unsettled_.reset();
   }
 
-  task<void> settle_version_if_possible() {
+  task<void> settle_if_possible() {
     try {
-      co_await settle_version();
+      co_await settle();
     } catch (const Error&) {  // the sink is away: the next attempt asks again
     }
   }
@@ -311,9 +315,9 @@ class Lane {
   task<bool> publish(std::size_t i, Load& load, const LaneOutput& out, Instant read_started, bool believe_empty,
                      Duration started) {
     const auto& planned = job_.slices[i];
-    if (version_uncertain_) throw Error(Remedy::retry, "whether the lane's last COMMIT went through is not known yet");
+    if (unsettled_) throw Error(Remedy::retry, "whether the lane's last COMMIT went through is not known yet");
     Publication publication;
-    publication.expected_version = job_.version;
+    publication.expected_version = job_.progress.version;
     publication.days = job_.days;
     if (!chain_broken(i)) publication.done_to = planned.done_to;
     publication.read = out.read;
@@ -321,11 +325,19 @@ class Lane {
     publication.complete = out.complete;
     publication.believe_empty = believe_empty;
     publication.compare_all = job_.compare_all;
-    version_uncertain_ = true;
-    const auto published = co_await load.publish(publication);
-    version_uncertain_ = false;
+    auto after = job_.progress;
+    ++after.version;
+    if (publication.done_to) after.done_to = publication.done_to;
+    Published published;
+    try {
+      published = co_await load.publish(publication);
+    } catch (const Error& error) {
+      if (error.passing()) unsettled_ = after;
+      throw;
+    }
     if (published.outcome == Published::Outcome::confirm_empty) co_return false;
-    job_.version = published.version;
+    after.version = published.version;
+    job_.progress = after;
     auto ended = ended_of(i, SliceOutcome::published, {}, started);
     ended.counts = published.counts;
     if (published.outcome == Published::Outcome::superseded) {
@@ -355,8 +367,10 @@ class Lane {
   Semaphore publishing_;   // one publish at a time
   Signal moved_;           // a slice got its permit, left its place, or is done
   asio::any_io_executor executor_;
-  bool version_uncertain_ = false;  // job_.version: a publish was begun whose end is not known
-  std::optional<Error> closed_;     // nothing more of the partition can be read: its other slices fail unread
+  // A publish has failed, and perhaps went through: the progress that it would have made.
+  std::optional<Progress> unsettled_;
+  // Nothing more of the partition can be read, or of the lane published: its other slices fail unread.
+  std::optional<Error> closed_;
 };
 
 }  // namespace

@@ -26,8 +26,8 @@ struct LaneResult {
 struct LaneJob {
   LaneId id;
   std::vector<PlannedSlice> slices;
-  std::string days;          // see Sink::progress
-  std::int64_t version = 0;  // of the lane's progress, as read
+  std::string days;   // see Sink::progress
+  Progress progress;  // of the lane, as read
   Priority priority = Priority::scheduled;
   bool compare_all = false;  // a full refresh: believe nothing that an earlier read left behind
   std::string run;

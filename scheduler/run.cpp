@@ -185,7 +185,7 @@ class Run {
     if (const auto why = shortfall(*plan, partition, done, target); !why.empty())
       remarks_.insert(fmt::format("{}: {}", plan->name, why));
     job.days = target.days();
-    job.version = done.version;
+    job.progress = done;
     job.priority = options_.backfill ? Priority::backfill : Priority::scheduled;
     job.compare_all = options_.full_refresh;
     job.run = record_.id;

@@ -238,7 +238,7 @@ void check_balance(const Table& table, const Slice& slice, const Counts& c) {
 
 void throw_fenced(const LaneId& lane, std::int64_t expected) {
   throw Error(
-      Remedy::give_up,
+      Remedy::give_up_partition,
       fmt::format(
           "another process has taken over {}/{} (partition \"{}\", lane {}): its progress is not at version {} any "
           "more. Nothing was written; make sure that only one sluice runs this pipeline",

@@ -159,14 +159,14 @@ TEST_CASE_METHOD(Conformance, "any sink: who was overtaken by another process wr
   stage(*theirs, table, {row(1, "theirs")});
   publish(*theirs, slice, 1, {.done_to = "2026-03-02"});
   const auto error = error_of([&] { publish(*mine, slice, 1, {.done_to = "2026-03-09", .version = 0}); });
-  CHECK(error.remedy() == Remedy::give_up);
+  CHECK(error.remedy() == Remedy::give_up_partition);
   CHECK_THAT(error.what(), Catch::Contains("another process"));
   CHECK(query("SELECT ad_id FROM insights") == Rows{"theirs"});
   CHECK(progress("a").done_to == "2026-03-02");
   CHECK(progress("a").version == 1);
   CHECK(one("SELECT count(*) FROM _sluice_loads") == "1");
   const auto stale = error_of([&] { load(table, march("a", 2), {row(2, "1")}, {.version = 7}); });
-  CHECK(stale.remedy() == Remedy::give_up);
+  CHECK(stale.remedy() == Remedy::give_up_partition);
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: the ledger has a row for each published slice, and its sums add up") {

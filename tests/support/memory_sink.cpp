@@ -31,13 +31,15 @@ class MemoryLoad final : public Load {
   void without_columns(const std::vector<std::string>& names) override { sink_.without = names; }
 
   task<Published> publish(const Publication& publication) override {
+    if (sink_.before_publish) co_await sink_.before_publish(slice_);
     if (!sink_.fail_publishes.empty()) {
       const auto error = sink_.fail_publishes.front();
       sink_.fail_publishes.erase(sink_.fail_publishes.begin());
       throw error;
     }
     auto& progress = sink_.progresses[lane_];
-    if (progress.version != publication.expected_version) throw Error(Remedy::give_up, "another process took over");
+    if (progress.version != publication.expected_version)
+      throw Error(Remedy::give_up_partition, "another process took over");
     auto& rows = sink_.rows[table_.name];
     const auto in_window = [&](const MemorySink::Row& row) { return covers(row); };
     Published result;
@@ -135,6 +137,11 @@ task<std::map<std::string, std::string>> MemorySink::prepare(const Table& table)
 }
 
 task<Progress> MemorySink::progress(const LaneId& lane, const std::string& table, const std::string& days) {
+  if (!fail_progresses.empty()) {
+    const auto error = fail_progresses.front();
+    fail_progresses.erase(fail_progresses.begin());
+    throw error;
+  }
   const auto found = progresses.find(lane);
   Progress progress;
   if (found != progresses.end()) progress = found->second;

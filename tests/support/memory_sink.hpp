@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -40,6 +41,8 @@ class MemorySink final : public Sink {
   std::map<std::string, std::vector<std::string>> columns;     // table → columns
   std::vector<Error> fail_prepares;                            // thrown by the next, first first
   std::vector<Error> fail_publishes;                           // thrown by the next publishes, first first
+  std::vector<Error> fail_progresses;                          // thrown by the next questions for it, first first
+  std::function<task<void>(const Slice&)> before_publish;      // waited for by each publish
   bool lose_next_commit_reply = false;                         // published, and yet an error
   std::vector<std::string> without;                            // columns left out, as told
   std::vector<bool> complete;
