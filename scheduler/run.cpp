@@ -147,7 +147,8 @@ class Run {
     try {
       newest_read = co_await load_partition(stream, partition);
     } catch (...) {
-      note(fmt::format("{} {}", stream.plan()->name, partition.id), std::current_exception());
+      const auto name = stream.plan()->name;
+      note(partition.id.empty() ? name : fmt::format("{} {}", name, partition.id), std::current_exception());
     }
   }
 

@@ -86,6 +86,13 @@ TEST_CASE("a mistake of ours in one partition does not stop the others") {
   CHECK_THAT(ended.message, Catch::Contains("days b: a mistake of ours"));
 }
 
+TEST_CASE("a stream without accounts is named alone in its failure") {
+  Fixture f;
+  f.connector.accounts = {Partition("")};
+  f.connector.broken_account = "";
+  CHECK_THAT(f.run().message, Catch::StartsWith("days: a mistake of ours"));
+}
+
 TEST_CASE("an inactive partition is reported once and left out") {
   Fixture f;
   f.connector.accounts.emplace_back("b");
