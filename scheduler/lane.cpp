@@ -27,6 +27,12 @@ task<Taken> take(Semaphore& shared, Semaphore& of_backfills, Priority priority) 
   co_return taken;
 }
 
+// There is nothing in it to be read: its publishing moves progress, and no more.
+bool is_empty(const Slice& slice) {
+  const auto* range = slice.value_range();
+  return range != nullptr && range->after == range->upto;
+}
+
 class Lane {
  public:
   Lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result, asio::any_io_executor executor)
@@ -262,7 +268,7 @@ class Lane {
           job_, slice, *plan, stream_, context_, *load, [this, i] { return wait_for_permit(i); },
           [this, i](task<void> waiting) { return away(i, std::move(waiting)); });
       co_await take_place(i);
-      co_await context_.source.connector.read(plan->spec, slice, out);
+      if (!is_empty(slice)) co_await context_.source.connector.read(plan->spec, slice, out);
       leave_place(i);
       co_await wait_for_permit(i);
       if (const auto* before = predecessor(i))

@@ -167,20 +167,33 @@ class Run {
       target.horizon = co_await connector.horizon(plan->spec, partition, target.end());
     }
     const LaneId live(pipeline_.name, plan->name, partition.id, options_.backfill ? options_.backfill->name : "live");
-    const auto newest = co_await bring_lane(stream, live, partition, target);
-    const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
-    if (!options_.backfill && plan->sweep) {
-      const auto swept = co_await progress(sweep, stream, target);
-      target.full_refresh = true;
-      if (sweep_due(*plan, swept, target.now)) co_await bring_lane(stream, sweep, partition, target);
-    }
-    co_return newest;
+    const auto done = co_await progress(live, stream, target);
+    const auto brought = co_await bring_lane(stream, live, partition, target, done);
+    if (!options_.backfill && plan->sweep && brought.newest_read)
+      co_await bring_sweep(stream, partition, target, brought.everything);
+    co_return brought.newest_read;
   }
 
-  task<std::optional<Instant>> bring_lane(LiveStream& stream, LaneId lane, const Partition& partition,
-                                          const Target& target) {
+  // A live lane that has just read everything has swept: the sweep's progress is moved alone, by a slice that begins
+  // where it ends.
+  task<void> bring_sweep(LiveStream& stream, const Partition& partition, Target target, bool swept_by_live) {
+    const auto plan = stream.plan();
+    const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
+    auto done = co_await progress(sweep, stream, target);
+    if (!swept_by_live && !sweep_due(*plan, done, target.now)) co_return;
+    if (swept_by_live) done.done_to = target.horizon;
+    target.full_refresh = !swept_by_live;
+    co_await bring_lane(stream, sweep, partition, target, done);
+  }
+
+  struct Brought {
+    std::optional<Instant> newest_read;  // see LaneResult
+    bool everything = false;             // of a stream read by what changed: all that the source has was published
+  };
+
+  task<Brought> bring_lane(LiveStream& stream, LaneId lane, const Partition& partition, const Target& target,
+                           const Progress& done) {
     LaneJob job(std::move(lane));
-    const auto done = co_await progress(job.id, stream, target);
     const auto plan = stream.plan();
     job.slices = plan_slices(*plan, partition, done, target);
     if (const auto why = shortfall(*plan, partition, done, target); !why.empty())
@@ -192,11 +205,16 @@ class Run {
     job.run = record_.id;
     job.parallel = options_.parallel > 0 ? options_.parallel : context_.source.connector.parallel_slices();
     job.published = [this] { last_sign_ = context_.clock.uptime(); };
+    const auto* range = job.slices.empty() ? nullptr : job.slices.front().slice.value_range();
+    const bool all = range != nullptr && !range->after;
     planned_ += static_cast<std::int64_t>(job.slices.size());
     context_.events.emit(RunPlanned{record_.id, record_.pipeline, planned_});
     auto& result = lanes_.emplace_back();
     co_await run_lane(std::move(job), stream, context_, result);
-    co_return result.newest_read;
+    Brought brought;
+    brought.newest_read = result.newest_read;
+    brought.everything = all && result.newest_read;
+    co_return brought;
   }
 
   // The least over the active partitions; unknown until each of them was read once by this process.

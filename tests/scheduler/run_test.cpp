@@ -129,6 +129,51 @@ TEST_CASE("objects: each run for a missed fire reads up to its instant, and one 
   CHECK(f.progress().done_to == "2026-03-03T12:00:00Z");
 }
 
+TEST_CASE("objects: a sweep reads all again some time after all was read, and not beside it") {
+  Fixture f;
+  auto& stream = f.pipeline.streams[0];
+  stream.spec.cursor = stream.table.cursor = Cursor::value;
+  stream.sweep = 7 * 24h;
+  const auto reads_of = [&f](bool full_refresh) {
+    f.connector.reads.clear();
+    f.options.full_refresh = full_refresh;
+    CHECK(f.run().outcome == Outcome::succeeded);
+    return f.connector.reads;
+  };
+  using Reads = std::vector<std::string>;
+  // The first run reads all.
+  CHECK(reads_of(false) == Reads{"a/(, 2026-03-03T12:00:00Z]"});
+  CHECK(f.progress("a", "sweep").done_to == "2026-03-03T12:00:00Z");
+  f.world.clock().step(6 * 24h);
+  CHECK(reads_of(false) == Reads{"a/(2026-03-03T12:00:00Z, 2026-03-09T12:00:00Z]"});
+  f.world.clock().step(24h);
+  CHECK(reads_of(false) == Reads{"a/(2026-03-09T12:00:00Z, 2026-03-10T12:00:00Z]", "a/(, 2026-03-10T12:00:00Z]"});
+  CHECK(f.progress("a", "sweep").done_to == "2026-03-10T12:00:00Z");
+  // A full refresh reads all, whether a sweep is due or not.
+  f.world.clock().step(24h);
+  CHECK(reads_of(true) == Reads{"a/(, 2026-03-11T12:00:00Z]"});
+  CHECK(f.progress("a", "sweep").done_to == "2026-03-11T12:00:00Z");
+  f.world.clock().step(7 * 24h);
+  CHECK(reads_of(true) == Reads{"a/(, 2026-03-18T12:00:00Z]"});
+  CHECK(f.progress().done_to == "2026-03-18T12:00:00Z");
+}
+
+TEST_CASE("objects: a stream that was loaded before it had a sweep is swept at once; one that fails is not") {
+  Fixture f;
+  auto& stream = f.pipeline.streams[0];
+  stream.spec.cursor = stream.table.cursor = Cursor::value;
+  f.run();
+  stream.sweep = 7 * 24h;
+  f.world.clock().step(1h);
+  auto& changes = f.connector.answers["a/(2026-03-03T12:00:00Z, 2026-03-03T13:00:00Z]"];
+  changes.errors.emplace_back(Remedy::give_up, "(#100) bad parameter");
+  CHECK(f.run().slices_published == 0);
+  CHECK_FALSE(f.progress("a", "sweep").done_to);
+  CHECK(f.run().slices_published == 2);
+  CHECK(f.connector.reads.back() == "a/(, 2026-03-03T13:00:00Z]");
+  CHECK(f.progress("a", "sweep").done_to == "2026-03-03T13:00:00Z");
+}
+
 TEST_CASE("a stream that is given another table is loaded from its start again") {
   Fixture f;
   f.run();
