@@ -55,11 +55,16 @@ class TestDialect final : public Dialect {
   task<bool> renew() override {
     ++renewals;
     co_await clock_.sleep_for(2s);
+    if (renewals == 1 && not_renewed) throw Error(*not_renewed);
     if (renewable) token_ = "fresh";
     co_return renewable;
   }
 
+  bool due() const override { return expires && token_ != "fresh"; }
+
   bool renewable = true;
+  bool expires = false;              // the first token has ended before it was used
+  std::optional<Error> not_renewed;  // by the first attempt
   int renewals = 0;
 
  private:
@@ -491,6 +496,43 @@ TEST_CASE("a refused credential is renewed once for all calls it hit") {
   CHECK(bench.dialect.renewals == 1);
   CHECK(bench.http.requests().size() == 10);
   for (const auto& retried : bench.events.of<RequestRetried>()) CHECK(retried.reason == "token");
+}
+
+TEST_CASE("a credential that is due is got once, before anything is sent") {
+  Bench bench;
+  bench.dialect.expires = true;
+  bench.http.answer_with([](const HttpRequest& request) {
+    return HttpResponse(test::header(request, "authorization") == "fresh" ? 200 : 401, {}, "");
+  });
+  CHECK(bench.call_all(std::vector<ApiRequest>(5, get("/me"))).size() == 5);
+  CHECK(bench.dialect.renewals == 1);
+  CHECK(bench.http.requests().size() == 5);
+}
+
+TEST_CASE("where a credential is had may be in trouble, or refuse") {
+  Bench bench;
+  bench.dialect.expires = true;
+  bench.dialect.not_renewed.emplace(Remedy::retry, "the token endpoint is away");
+  bench.http.expect("GET /me").with_header("authorization", "fresh").reply(200);
+  bench.call(get("/me"));
+  CHECK(bench.dialect.renewals == 2);
+  CHECK(bench.http.requests().size() == 1);
+
+  Bench refused;
+  refused.dialect.expires = true;
+  refused.dialect.not_renewed.emplace(Remedy::give_up, "the refresh token was revoked");
+  const auto error = refused.failure_of(get("/me"));
+  CHECK(error.remedy() == Remedy::give_up);
+  CHECK_THAT(error.what(), Catch::Contains("was revoked"));
+  CHECK(refused.http.requests().empty());
+}
+
+TEST_CASE("a bucket may have a limit of its own") {
+  Bench bench;
+  bench.options.own_limits.emplace("day", RateLimit{0.1, 1, 0.75, 0.30});
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, ""); });
+  CHECK(bench.call_all(std::vector<ApiRequest>(3, get("/me", {"account", "day"}))).back() >= 20s);
+  CHECK(bench.call_all(std::vector<ApiRequest>(3, get("/me"))).back() < 21s);
 }
 
 TEST_CASE("a credential that cannot be renewed, or is refused again, stops") {
