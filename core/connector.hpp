@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,6 +72,11 @@ class Connector {
   // The stream `from` (a name of the catalogue) shaped by a stream's options; checks what the option table cannot, and
   // adds a message per fault to `faults`.
   virtual StreamSpec configure(const std::string& from, const Settings& options, Faults& faults) const = 0;
+  // The types of columns that `configure` could not know and gave as text, by their names: asked of the source before
+  // the stream's table is made.
+  virtual task<std::map<std::string, DataType>> types(const StreamSpec&) {
+    co_return std::map<std::string, DataType>();
+  }
   // Accounts, customers, events … of the stream. A stream without partitions has one with an empty id.
   virtual task<std::vector<Partition>> partitions(const StreamSpec& stream) = 0;
   // Cursor::value: up to which value it is safe to read, to be stored as the next `done_to`. `at` is the instant that

@@ -58,7 +58,8 @@ struct RunEnded {
   Duration took{};
   Counts counts;
   std::int64_t slices_published = 0, slices_failed = 0;
-  bool passing = false;  // failed for a cause that may pass: worth another try by the pipeline's own retry
+  bool passing = false;          // failed for a cause that may pass: worth another try by the pipeline's own retry
+  std::optional<Duration> wait;  // no other run is worth while before that is over (a quota of the day is used up)
   std::map<std::string, Instant> watermarks;  // of the streams whose watermark the run moved
 };
 struct SliceStarted {

@@ -71,7 +71,7 @@ struct StreamSpec {
   std::string cursor_column;     // date: the window's day column; value: tells the newer of two rows, may be empty
   LoadMode mode = LoadMode::merge;
   std::optional<Duration> lookback;  // date: how far back each run reads again
-  int slice_days = 1;                // date: days in one slice
+  int slice_days = 1;                // date: days in one slice; 0: all that one run reads again
   Duration settle{};                 // value: how far the horizon stays behind the start of the read
   std::string comment;
   NewFields new_fields = NewFields::ignore;  // keep_in_extra: the last column is `extra_column`, with an empty path

@@ -240,8 +240,12 @@ Slice sample_slice(const StreamPlan& stream, const Partition& partition, Instant
   return Slice::whole(partition);
 }
 
-task<int> preview(App& app, const Pipeline& pipeline, const StreamPlan& stream, const Arguments& arguments) {
+task<int> preview(App& app, const Pipeline& pipeline, StreamPlan stream, const Arguments& arguments) {
   auto& connector = app.engine.connector(pipeline.source);
+  if (arguments.input.empty()) {
+    const auto types = co_await connector.types(stream.spec);
+    stream.learn(types);
+  }
   Sample sample(stream, arguments.limit);
   if (!arguments.input.empty()) {
     take_saved(arguments.input, connector, stream, sample);

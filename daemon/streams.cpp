@@ -77,8 +77,11 @@ class StreamReader {
       return;
     }
     plan_.lookback = plan_.spec.lookback;
-    plan_.slice_days = plan_.spec.slice_days;
     if (const auto lookback = days(window, "lookback", Duration::zero())) plan_.lookback = lookback;
+    // Yesterday and today come on top of it.
+    plan_.slice_days = plan_.spec.slice_days > 0
+                           ? plan_.spec.slice_days
+                           : static_cast<int>(plan_.lookback.value_or(Duration::zero()) / one_day) + 2;
     if (const auto slice = days(window, "slice", one_day)) plan_.slice_days = static_cast<int>(*slice / one_day);
     if (window.has("start")) plan_.start = window.day("start");
   }
@@ -248,8 +251,13 @@ std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const Source
   plan.name = yaml.name;
   plan.settings = check_settings(yaml.value, stream_options(*source.kind), faults, yaml.name, References::refused);
   const auto* from = yaml.value.find("from");
-  const auto base = from != nullptr && from->kind == YamlNode::Kind::scalar ? from->text : yaml.name;
-  const auto known = names_of(connector.catalogue());
+  const std::string defining(source.kind->defining_option);
+  const bool defined = from == nullptr && !defining.empty() && yaml.value.find(defining) != nullptr;
+  const auto base = defined                                                   ? defining
+                    : from != nullptr && from->kind == YamlNode::Kind::scalar ? from->text
+                                                                              : yaml.name;
+  auto known = names_of(connector.catalogue());
+  if (defined) known.push_back(defining);
   if (std::find(known.begin(), known.end(), base) == known.end()) {
     auto why = unknown_name("stream", base, known);
     if (from == nullptr) why += "; a stream of another name says which one it is made `from`";

@@ -257,10 +257,7 @@ class Lane {
     states_[i].failed = true;
     if (error.of_partition() && !closed_) closed_ = error;
     const auto& slice = job_.slices[i].slice;
-    LaneFailure failure;
-    failure.message = fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what());
-    failure.passing = error.passing();
-    result_.failures.push_back(std::move(failure));
+    result_.failures.emplace_back(fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what()), error);
     SliceEnded ended{job_.run,
                      job_.id.pipeline,
                      job_.id.stream,

@@ -38,6 +38,11 @@ class LiveStream {
 struct LaneFailure {
   std::string message;
   bool passing = false;
+  std::optional<Duration> wait;  // no other run is worth while before that is over
+  LaneFailure(std::string m, bool p) : message(std::move(m)), passing(p) {}
+  LaneFailure(std::string m, const Error& e) : message(std::move(m)), passing(e.passing()) {
+    if (e.remedy() == Remedy::postpone) wait = e.wait();
+  }
 };
 
 // What came of a lane's slices.

@@ -42,10 +42,11 @@ class Run {
     group.spawn(watch(group));
     co_await group.join();
     if (!finished)
-      failures_.push_back({fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout){}",
-                                       format_duration(pipeline_.timeout), pipeline_.name,
-                                       waited_for_.empty() ? "" : "; " + waited_for_),
-                           true});
+      failures_.emplace_back(
+          fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout){}",
+                      format_duration(pipeline_.timeout), pipeline_.name,
+                      waited_for_.empty() ? "" : "; " + waited_for_),
+          true);
   }
 
   task<void> watch(TaskGroup& group) {
@@ -83,11 +84,14 @@ class Run {
 
   void note(const std::string& where, const std::exception_ptr& failure) {
     const auto error = error_of(failure);
-    failures_.push_back({fmt::format("{}: {}", where, error.what()), error.passing()});
+    failures_.emplace_back(fmt::format("{}: {}", where, error.what()), error);
   }
 
   task<void> load(const StreamPlan& plan) {
-    LiveStream stream(plan, pipeline_.name, context_);
+    auto known = plan;
+    auto types = co_await context_.source.connector.types(plan.spec);
+    known.learn(types);
+    LiveStream stream(known, pipeline_.name, context_);
     co_await patiently([&stream] { return stream.prepare(); });
     co_await warn_if_renamed(plan);
     const auto partitions = co_await context_.source.connector.partitions(plan.spec);
@@ -238,6 +242,7 @@ class Run {
       if (failures.size() > 1) ended.message += fmt::format(" (and {} more failures)", failures.size() - 1);
       const auto passing = [](const LaneFailure& f) { return f.passing; };
       ended.passing = std::any_of(failures.begin(), failures.end(), passing);
+      for (const auto& failure : failures) ended.wait = std::max(ended.wait, failure.wait);
     } else {
       ended.message = fmt::format("{}", fmt::join(remarks_, "; "));
     }

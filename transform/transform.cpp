@@ -126,6 +126,15 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
   return made;
 }
 
+bool Transform::learn(std::size_t column, DataType type) {
+  for (auto& [place, key_type] : key_)
+    if (place == column) key_type = type.type;
+  const auto first = std::find_if(casts_.begin(), casts_.end(), [&](const Cast& c) { return c.column == column; });
+  if (first == casts_.end()) return false;
+  first->from = type;
+  return true;
+}
+
 void Transform::apply(Batch& batch) const {
   if (casts_.empty()) return;
   std::string fault;

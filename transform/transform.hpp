@@ -31,6 +31,10 @@ class Transform {
   // A step says that no column of this name, declared or not, must reach the table.
   bool drops(const std::string& name) const { return dropped_.contains(name); }
 
+  // The column in that place turned out to be of another type than it stood for. True when a cast makes it another one
+  // all the same.
+  bool learn(std::size_t column, DataType type);
+
   // In place. Rows whose value does not fit its cast are moved to the rejects.
   void apply(Batch& batch) const;
 

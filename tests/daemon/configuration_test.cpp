@@ -182,6 +182,16 @@ TEST_CASE("the shortest file has sensible values for everything else") {
   CHECK_FALSE(p.streams.at(1).sweep);
 }
 
+TEST_CASE("an option that says what the stream is needs no `from`; a slice may be all that a run reads again") {
+  const auto made =
+      read(pipeline("    streams: {mine: {query: a, window: {lookback: 10d}}, other: {query: b, window: "
+                    "{slice: 3d}}}\n"));
+  const auto& streams = made.pipelines.at(0).streams;
+  CHECK(streams.at(0).spec.name == "mine");
+  CHECK(streams.at(0).slice_days == 12);
+  CHECK(streams.at(1).slice_days == 3);
+}
+
 TEST_CASE("each mistake in the file has its message") {
   struct Case {
     std::string yaml;

@@ -80,6 +80,38 @@ TEST_CASE("a run loads every slice and moves progress to today") {
   CHECK(format_instant(f.events.of<WatermarkMoved>()[0].watermark) == "2026-03-03T12:00:00Z");
 }
 
+TEST_CASE("a quota that is used up for hours fails the slice at once, and the run says how long") {
+  Fixture f;
+  f.connector.answers["a/2026-03-02"].errors.emplace_back(Remedy::postpone, "the quota is used up", 9h);
+  const auto began = f.world.clock().uptime();
+  const auto ended = f.run();
+  CHECK(f.world.clock().uptime() == began);
+  CHECK(ended.outcome == Outcome::partial);
+  CHECK(ended.passing);
+  CHECK(ended.wait == Duration(9h));
+}
+
+TEST_CASE("types that only the source knows are the table's, where no cast says otherwise") {
+  Fixture f;
+  auto& plan = f.pipeline.streams[0];
+  plan.spec.columns[0].type = plan.spec.columns[2].type = Type::text;
+  TransformStep cast;
+  cast.action = TransformStep::Action::cast;
+  cast.pairs = {{"n", "text"}};
+  Faults faults;
+  plan.transform = Transform::make(plan.spec, {cast}, plan.table, faults);
+  REQUIRE(faults.empty());
+  f.connector.known_types = {{"n", Type::int64}};
+  f.run();
+  REQUIRE(f.connector.specs.size() == 3);
+  CHECK(f.connector.specs[0].columns[2].type == DataType(Type::int64));
+  CHECK(f.sink.rows["days"].front().at("n") == "1");
+
+  plan.learn({{"n", Type::int64}, {"account", Type::uuid}, {"unknown", Type::json}});
+  CHECK(plan.table.columns[0].type == DataType(Type::uuid));
+  CHECK(plan.table.columns[2].type == DataType(Type::text));
+}
+
 TEST_CASE("slices are extracted side by side and published in the order of progress") {
   Fixture f;
   f.connector.answers["a/2026-03-01"].delay = 10s;

@@ -48,6 +48,8 @@ class ScriptedConnector final : public Connector {
 
   std::vector<StreamSpec> catalogue() const override { return {days()}; }
   StreamSpec configure(const std::string&, const Settings&, Faults&) const override { return days(); }
+  std::map<std::string, DataType> known_types;
+  task<std::map<std::string, DataType>> types(const StreamSpec&) override { co_return known_types; }
   task<std::vector<Partition>> partitions(const StreamSpec&) override {
     if (partitions_error) throw *partitions_error;
     co_return accounts;
