@@ -92,7 +92,8 @@ int serve(const Options& options, bool with_parent) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Simulated APIs of Facebook and CleverTap on loopback, for demonstrations, tests and benchmarks.");
+  CLI::App app(
+      "Simulated APIs of Facebook, Google Ads and CleverTap on loopback, for demonstrations, tests and benchmarks.");
   Options options;
   Day today(1970, 1, 1);
   bool with_parent = false;

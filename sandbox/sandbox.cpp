@@ -92,6 +92,7 @@ Sandbox::Sandbox(const Options& options, Clock& clock)
       reports_(world_, faults_, clock, options.report_delay),
       graph_(world_, reports_, faults_, options.rows_per_day > 0),
       clevertap_(options, faults_),
+      google_(world_, faults_),
       usage_(clock, default_quota(options)) {
   for (const auto& fault : options.faults) faults_.add(fault);
   if (options.today) fixed_now_ = start_of(*options.today, utc()) + std::chrono::hours(12);
@@ -105,9 +106,19 @@ Reply Sandbox::handle(const Request& request) {
   if (path.starts_with("/sandbox/")) return control(request, path, query);
   ++counters_.total;
   ++counters_.requests[{request.method, path}];
-  auto reply = CleverTapApi::owns(path) ? clevertap(request, path, query) : graph(request, path, query);
+  auto reply = CleverTapApi::owns(path) ? clevertap(request, path, query)
+               : Google::serves(path)   ? google(request, path)
+                                        : graph(request, path, query);
   ++counters_.statuses[reply.status];
   counters_.body_bytes += static_cast<std::int64_t>(reply.body.size());
+  return reply;
+}
+
+Reply Sandbox::google(const Request& request, const std::string& path) {
+  const auto subject = fmt::format("{} {}", request.method, path);
+  if (auto broken = broken_reply(subject)) return *broken;
+  auto reply = google_.answer(request, path, subject, now());
+  spoil(subject, reply);
   return reply;
 }
 
