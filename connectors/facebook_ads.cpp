@@ -69,7 +69,7 @@ Batch FacebookAds::parse(const StreamSpec& stream, std::string_view reply) const
   const auto answer = nlohmann::json::parse(reply, nullptr, false);
   if (answer.is_object() && answer.contains("error"))
     throw Error(Remedy::give_up, fmt::format("the API refused: {}", answer["error"].dump()));
-  auto mapper = object_mapper(stream);  // insights have no member that it passes over
+  auto mapper = object_mapper(stream);  // of insights too: they have no `id`, which it passes over
   auto batch = mapper.map_saved(std::string(reply), "data");
   keep_each_creative_once(batch, stream);
   return batch;

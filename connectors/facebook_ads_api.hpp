@@ -68,7 +68,8 @@ class GraphApi {
   std::unique_ptr<Api> api_;
 };
 
-// Walks the pages of an edge. Its pages shrink to half as often as the API finds them too large, and grow back slowly.
+// Walks the pages of an edge: Meta's word for the list of what belongs to an object, like act_1/campaigns. Pages shrink
+// to half as often as the API finds them too large, and grow back slowly.
 class EdgeWalk {
  public:
   EdgeWalk(GraphApi& api, RowMapper& mapper, std::string node, Headers parameters, Caller caller);

@@ -20,7 +20,7 @@ struct ConnectorContext {
   class HttpClient* http = nullptr;  // tests put a scripted one here; otherwise the connector makes its own
 };
 
-// One row per kind of source. Adding a connector is one file and one row here.
+// One row per kind of source, in registry.cpp (docs/adding-a-connector.md).
 struct ConnectorKind {
   std::string_view type;                   // `type:` in sources
   std::span<const Option> source_options;  // beside type

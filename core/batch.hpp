@@ -16,7 +16,7 @@ namespace sluice {
 struct Reject {
   std::string key;     // as key_text gives it; empty when it could not be read whole
   std::string reason;  // for a person: column, what was found, what was expected
-  std::string rule;    // stable, for grouping: "type", "required", "json", "cast"
+  std::string rule;    // stable, for grouping: "type", "required", "json", "cast", "window", or a connector's own
   std::string raw;     // the row as JSON
 };
 
@@ -28,7 +28,7 @@ class Batch {
   std::size_t width() const { return width_; }
   std::size_t rows() const { return width_ == 0 ? 0 : cells_.size() / width_; }
   bool empty() const { return cells_.empty() && rejects.empty(); }
-  // Bytes held: cells, texts and raw rows.
+  // Bytes held: cells, texts and raw rows; without the rejects.
   std::size_t bytes() const { return cells_.size() * sizeof(Cell) + arena_.size(); }
   void reserve(std::size_t rows, std::size_t text_bytes);
 

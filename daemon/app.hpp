@@ -76,7 +76,4 @@ RunRecord ended_record(RunRecord record, const RunEnded& ended, Instant now);
 // The run itself between two entries in the state. `failure` that is no cancellation becomes a failed run.
 task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options);
 
-// Understands, does, and gives the process's exit code. Everything that is thrown ends here.
-int run_command(const Arguments& arguments);
-
 }  // namespace sluice

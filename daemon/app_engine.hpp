@@ -18,7 +18,6 @@ class Engine {
 
   // What is unchanged goes on as it is; runs keep what they began with.
   void configure(std::shared_ptr<const Configuration> configuration);
-  const Configuration& configuration() const { return *configuration_; }
 
   // These throw Error(give_up) when a reference does not resolve.
   Connector& connector(const std::string& source);
@@ -30,10 +29,10 @@ class Engine {
   task<void> close();
 
  private:
-  struct Source;
-  struct Target;
-  std::shared_ptr<Source> source(const std::string& name);
-  std::shared_ptr<Target> target(const std::string& name);
+  struct MadeSource;
+  struct MadeSink;
+  std::shared_ptr<MadeSource> made_source(const std::string& name);
+  std::shared_ptr<MadeSink> made_sink(const std::string& name);
 
   asio::any_io_executor executor_;
   Clock& clock_;
@@ -41,10 +40,10 @@ class Engine {
   Log& log_;
   Rng rng_;
   Semaphore memory_;
-  RunMemory remembered_;
+  Remembered remembered_;
   std::shared_ptr<const Configuration> configuration_;
-  std::map<std::string, std::shared_ptr<Source>> sources_;
-  std::map<std::string, std::shared_ptr<Target>> targets_;
+  std::map<std::string, std::shared_ptr<MadeSource>> sources_;
+  std::map<std::string, std::shared_ptr<MadeSink>> sinks_;
 };
 
 }  // namespace sluice

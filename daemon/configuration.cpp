@@ -142,9 +142,8 @@ const Kind* kind_of(const YamlNode::Member& member, std::string_view what, std::
 // A token that crosses the network in the clear.
 void warn_of_plain_http(const Settings& source, Faults& warnings) {
   if (!source.has("base_url") || !source.reference("base_url").literal()) return;
-  std::string_view url;
   const auto text = source.text("base_url");
-  url = text;
+  std::string_view url = text;
   if (!url.starts_with("http://")) return;
   url.remove_prefix(std::strlen("http://"));
   auto host = url.substr(0, url.find_first_of("/?"));
@@ -226,7 +225,7 @@ std::optional<Configuration> interpret(const YamlNode& yaml, const std::string& 
   return made;
 }
 
-void walk(const Settings::Node& node, Faults& found) {
+void check_references_of(const Settings::Node& node, Faults& found) {
   if (!node.reference.literal()) {
     try {
       node.reference.resolve();
@@ -235,8 +234,12 @@ void walk(const Settings::Node& node, Faults& found) {
       found.emplace_back(node.where, error.what());
     }
   }
-  for (const auto& item : node.items) walk(*item, found);
-  for (const auto& [name, value] : node.members) walk(*value, found);
+  for (const auto& item : node.items) check_references_of(*item, found);
+  for (const auto& [name, value] : node.members) check_references_of(*value, found);
+}
+
+void check_references_of(const Settings& settings, Faults& found) {
+  if (settings.node() != nullptr) check_references_of(*settings.node(), found);
 }
 
 // A URL that stands elsewhere; what does not resolve has been said.
@@ -248,10 +251,6 @@ void check_url(const SinkSettings& sink, Faults& found) {
       found.emplace_back(sink.settings.where("url"), fmt::format("\"url\" ({}): {}", url.describe(), *why));
   } catch (const Error&) {
   }
-}
-
-void walk(const Settings& settings, Faults& found) {
-  if (settings.node() != nullptr) walk(*settings.node(), found);
 }
 
 }  // namespace
@@ -312,15 +311,15 @@ std::optional<Configuration> load_configuration(const std::string& path, const K
 
 Faults check_references(const Configuration& configuration) {
   Faults found;
-  walk(configuration.server.settings, found);
-  for (const auto& source : configuration.sources) walk(source.settings, found);
+  check_references_of(configuration.server.settings, found);
+  for (const auto& source : configuration.sources) check_references_of(source.settings, found);
   for (const auto& sink : configuration.sinks) {
-    walk(sink.settings, found);
+    check_references_of(sink.settings, found);
     check_url(sink, found);
   }
   for (const auto& pipeline : configuration.pipelines) {
-    walk(pipeline.settings, found);
-    for (const auto& stream : pipeline.streams) walk(stream.settings, found);
+    check_references_of(pipeline.settings, found);
+    for (const auto& stream : pipeline.streams) check_references_of(stream.settings, found);
   }
   sort_faults(found);
   return found;

@@ -67,16 +67,16 @@ class Run {
   task<void> all_streams(TaskGroup& watchers, bool& finished) {
     TaskGroup group(context_.executor);
     for (const auto& stream : pipeline_.streams)
-      if (wanted(stream)) group.spawn(supervise(stream));
+      if (wanted(stream)) group.spawn(supervise_stream(stream));
     co_await group.join();
     finished = true;
     watchers.cancel();
   }
 
   // One stream's failure is noted and leaves the others alone.
-  task<void> supervise(const StreamPlan& plan) {
+  task<void> supervise_stream(const StreamPlan& plan) {
     try {
-      co_await load(plan);
+      co_await load_stream(plan);
     } catch (...) {
       note(plan.name, std::current_exception());
     }
@@ -87,7 +87,7 @@ class Run {
     failures_.emplace_back(fmt::format("{}: {}", where, error.what()), error);
   }
 
-  task<void> load(const StreamPlan& plan) {
+  task<void> load_stream(const StreamPlan& plan) {
     auto known = plan;
     auto types = co_await context_.source.connector.types(plan.spec);
     known.learn(types);
@@ -98,7 +98,7 @@ class Run {
     TaskGroup group(context_.executor);
     std::vector<std::optional<Instant>> read(partitions.size());
     for (std::size_t i = 0; i < partitions.size(); ++i)
-      if (reported(plan, partitions[i])) group.spawn(supervise(stream, partitions[i], read[i]));
+      if (is_active(plan, partitions[i])) group.spawn(supervise_partition(stream, partitions[i], read[i]));
     co_await group.join();
     if (options_.backfill) co_return;
     move_watermark(plan, partitions, read);
@@ -129,15 +129,15 @@ class Run {
     co_return co_await patiently([&] { return context_.sink.sink.progress(lane, plan->table.name, days); });
   }
 
-  // Progress is kept by the pipeline's name.
+  // Progress is kept by the pipeline's name: under another one, all is loaded again.
   task<void> warn_if_renamed(const StreamPlan& plan) {
     const auto names = co_await patiently([&] { return context_.sink.sink.loaders(plan.table.name); });
     if (const auto why = renamed(pipeline_.name, plan.table.name, names); !why.empty())
       context_.events.emit(Notice{Level::warning, pipeline_.name, plan.name, why});
   }
 
-  // Whether the partition is to be loaded; one that is not is said once.
-  bool reported(const StreamPlan& plan, const Partition& partition) {
+  // Says once that a partition is left out.
+  bool is_active(const StreamPlan& plan, const Partition& partition) {
     if (partition.active) return true;
     const LaneId lane(pipeline_.name, plan.name, partition.id, "live");
     if (context_.remembered.report(lane))
@@ -147,7 +147,7 @@ class Run {
     return false;
   }
 
-  task<void> supervise(LiveStream& stream, const Partition& partition, std::optional<Instant>& newest_read) {
+  task<void> supervise_partition(LiveStream& stream, const Partition& partition, std::optional<Instant>& newest_read) {
     try {
       newest_read = co_await load_partition(stream, partition);
     } catch (...) {
@@ -170,18 +170,18 @@ class Run {
       target.horizon = co_await connector.horizon(plan->spec, partition, target.end());
     }
     const LaneId live(pipeline_.name, plan->name, partition.id, options_.backfill ? options_.backfill->name : "live");
-    const auto newest = co_await bring(stream, live, partition, target);
+    const auto newest = co_await bring_lane(stream, live, partition, target);
     const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
     if (!options_.backfill && plan->sweep) {
       const auto swept = co_await progress(sweep, stream, target);
       target.full_refresh = true;
-      if (sweep_due(*plan, swept, target.now)) co_await bring(stream, sweep, partition, target);
+      if (sweep_due(*plan, swept, target.now)) co_await bring_lane(stream, sweep, partition, target);
     }
     co_return newest;
   }
 
-  task<std::optional<Instant>> bring(LiveStream& stream, LaneId lane, const Partition& partition,
-                                     const Target& target) {
+  task<std::optional<Instant>> bring_lane(LiveStream& stream, LaneId lane, const Partition& partition,
+                                          const Target& target) {
     LaneJob job(std::move(lane));
     const auto done = co_await progress(job.id, stream, target);
     const auto plan = stream.plan();
@@ -240,7 +240,7 @@ class Run {
       ended.outcome = ended.slices_published > 0 ? Outcome::partial : Outcome::failed;
       ended.message = failures.front().message;
       if (failures.size() > 1) ended.message += fmt::format(" (and {} more failures)", failures.size() - 1);
-      const auto passing = [](const LaneFailure& f) { return f.passing; };
+      const auto passing = [](const LoadFailure& f) { return f.passing; };
       ended.passing = std::any_of(failures.begin(), failures.end(), passing);
       for (const auto& failure : failures) ended.wait = std::max(ended.wait, failure.wait);
     } else {
@@ -259,7 +259,7 @@ class Run {
   std::map<std::string, Instant> watermarks_;
   std::list<LaneResult> lanes_;        // filled while the lanes run: a cancelled run has done what it has done
   std::set<std::string> remarks_;      // why less was loaded than was asked for
-  std::vector<LaneFailure> failures_;  // of whole streams, partitions, and of the run
+  std::vector<LoadFailure> failures_;  // of whole streams, partitions, and of the run
 };
 
 }  // namespace

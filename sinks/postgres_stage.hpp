@@ -40,7 +40,8 @@ class PostgresStage {
   // The transaction of `settle` went through: the session keeps its temporary table for the next slice.
   void committed(pg::Connection& session) const;
 
-  // What the statements call the temporary table.
+  // Some rows were sent ahead, so that all are in the temporary table that outlives transactions: the `kept` of
+  // PostgresStatements.
   bool kept() const { return sent_ > 0; }
   std::int64_t settled_rows() const { return settled_rows_; }  // after `settle`
 

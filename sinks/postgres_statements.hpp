@@ -19,8 +19,8 @@ class PostgresStatements {
   // What changed rows carry in `_sluice_loaded_at`.
   void set_loaded_at(Instant when) { loaded_at_ = when; }
 
-  // The stage of a slice that is published from memory is emptied by each COMMIT; that of a slice that was sent ahead
-  // is not.
+  // Two temporary tables. Of a slice that is published from memory: emptied by each COMMIT. `kept`: of a slice whose
+  // rows were sent ahead while it was read; they outlive transactions.
   std::string stage(bool kept) const;
   std::string create_stage(bool kept) const;
   std::string copy_to_stage(bool kept) const;

@@ -5,21 +5,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "core/error.hpp"
 #include "sinks/copy_encoder.hpp"
 
 namespace sluice {
 namespace {
-
-std::optional<DayWindow> parse_window(std::string_view text) {
-  const auto dots = text.find("..");
-  const auto from = parse_day(text.substr(0, dots));
-  const auto last = dots == std::string_view::npos ? from : parse_day(text.substr(dots + 2));
-  if (!from || !last) return {};
-  return DayWindow{*from, *last + 1};
-}
 
 constexpr std::string_view stray_rule = "window";
 
@@ -146,7 +137,7 @@ Overtaken overtaken(const Slice& slice, std::span<const std::string> later_windo
   if (!window) return Overtaken::no;
   auto result = Overtaken::no;
   for (const auto& text : later_windows) {
-    const auto later = parse_window(text);
+    const auto later = parse_day_window(text);
     if (!later || later->to <= window->from || window->to <= later->from) continue;
     if (later->from <= window->from && window->to <= later->to) return Overtaken::wholly;
     result = Overtaken::partly;

@@ -15,7 +15,7 @@ namespace {
 struct Loading {
   CleverTap app;
   MemorySink sink;
-  RunMemory remembered;
+  Remembered remembered;
 
   explicit Loading(const std::string& more = "region: in1") : app(more) {}
 

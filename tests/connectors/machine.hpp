@@ -237,7 +237,7 @@ class Machine {
     Pipeline pipeline;
     RunRecord record;
     RunOptions options;
-    RunMemory remembered;
+    Remembered remembered;
     std::optional<SharedSource> source;
     std::optional<SharedSink> shared;
     std::optional<Semaphore> memory;
