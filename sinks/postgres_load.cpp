@@ -140,10 +140,10 @@ class PostgresLoad final : public Load {
   task<bool> unchanged_since(pg::Connection& session, const Publication& publication, std::int64_t before) {
     digest_.reset();
     compared_at_.reset();
-    if (!stage_.is_settled() || !stage_.rejects().empty() || !without_.empty()) co_return false;
-    digest_ = digest(stage_.rows(), columns_);
-    if (scope_of(table_) == Scope::none || publication.compare_all || before == 0 ||
-        before != static_cast<std::int64_t>(stage_.rows().size()))
+    if (!stage_.rejects().empty() || !without_.empty()) co_return false;
+    digest_ = stage_.digest();
+    if (!digest_ || scope_of(table_) == Scope::none || publication.compare_all || before == 0 ||
+        before != stage_.taken() - stage_.duplicates())
       co_return false;
     const auto found = co_await session.exec(sql_.last_publishes());
     if (found.rows() == 0 || found.maybe(0, 1) != digest_ || found.is_null(0, 2)) co_return false;

@@ -165,17 +165,25 @@ void EncodedRows::clear() {
   slots_.clear();
 }
 
-std::string digest(const EncodedRows& rows, const std::vector<CopyColumn>& columns) {
+RowDigest::RowDigest(const std::vector<CopyColumn>& columns) {
   std::string shape;
   for (const auto& column : columns)
     shape += fmt::format("{} {} {} {};", column.name, column.oid, column.modifier, column.key);
-  auto sum = fingerprint(shape);
+  const auto begin = fingerprint(shape);
+  sum_ = {begin.first, begin.second};
+}
+
+void RowDigest::add(const EncodedRows& rows) {
+  rows_ += rows.size();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = fingerprint(rows[i].bytes());
-    sum.first += row.first;
-    sum.second += row.second;
+    sum_.first += row.first;
+    sum_.second += row.second;
   }
-  return fmt::format("{}-{:016x}{:016x}", rows.size(), sum.first, sum.second);
+}
+
+std::string RowDigest::text() const {
+  return fmt::format("{}-{:016x}{:016x}", rows_, sum_.first, sum_.second);
 }
 
 bool FieldReader::next() {

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,8 @@ class PostgresStage {
 
   // All rows are in memory, no two of one key.
   bool is_settled() const { return sent_ == 0 && told_by_bytes_; }
-  const EncodedRows& rows() const { return rows_; }
+  // Of all rows; nothing where two of one key may be among them.
+  std::optional<std::string> digest() const;
   // Of a settled stage: puts the rows straight into the table. `own_fields` are sluice's columns, encoded. Gives how
   // many.
   task<std::int64_t> copy_into_table(pg::Connection& session, std::string own_fields);
@@ -63,6 +65,7 @@ class PostgresStage {
   CopyEncoder encoder_;
   const bool told_by_bytes_;  // equal keys have equal bytes
   EncodedRows rows_;
+  RowDigest sent_digest_;  // of rows that are no longer in memory
   ByteBuffer scratch_;
   Rejects rejects_;
   std::int64_t taken_ = 0, duplicates_ = 0;

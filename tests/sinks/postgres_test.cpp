@@ -399,6 +399,13 @@ TEST_CASE("append adds, and a slice that is loaded again replaces its own rows")
   CHECK(counts.deleted == 2);
   CHECK(counts.inserted == 3);
   CHECK(warehouse.ask("SELECT string_agg(ad_id, ' ' ORDER BY ad_id) FROM insights") == "b b c z");
+
+  // The same rows again are not written again, however many they are.
+  warehouse.ask("UPDATE insights SET clicks = 99");
+  CHECK(publish(warehouse, what, {{"c"}, {"b"}, {"b"}}).counts.unchanged == 3);
+  CHECK(warehouse.ask("SELECT DISTINCT clicks FROM insights") == "99");
+  CHECK(publish(warehouse, what, {{"c"}, {"c"}, {"b"}}).counts.inserted == 3);
+  CHECK(warehouse.ask("SELECT string_agg(ad_id, ' ' ORDER BY ad_id) FROM insights") == "b c c z");
 }
 
 TEST_CASE("replace swaps the whole table in one step") {
