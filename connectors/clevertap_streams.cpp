@@ -91,18 +91,25 @@ void promote(StreamSpec& spec, const std::string& name, const Settings& table, c
                                  : root == "session_props" ? "event.session"
                                  : root == "profile"       ? "event.profile"
                                                            : "";
-  if (entry.empty() || dot == std::string::npos || dot + 1 == text.size()) {
+  auto inside = dot == std::string::npos ? std::string() : text.substr(dot + 1);
+  const bool gap = root == "profile" && ("." + inside + ".").find("..") != std::string::npos;
+  if (entry.empty() || inside.empty() || gap) {
     faults.emplace_back(table.where("path"), fmt::format("\"{}\" is no path into a record; expected one like "
                                                          "event_props.Amount, session_props.… or profile.…",
                                                          text));
     return;
   }
-  auto inside = text.substr(dot + 1);
+  if (inside.find('/') != std::string::npos) {
+    faults.emplace_back(table.where("path"),
+                        fmt::format("\"{}\": a value whose name has a slash in it cannot be promoted", text));
+    return;
+  }
   if (root == "profile") std::replace(inside.begin(), inside.end(), '.', '/');
   std::vector<std::string> paths;
   for (const auto& above : profile.names(entry)) paths.push_back(above + "/" + inside);
   const auto taken = std::find_if(spec.columns.begin(), spec.columns.end(), [&](const Column& c) {
-    return c.name == name || c.path == paths.front() || holds(c.aliases, paths.front());
+    return c.name == name || holds(paths, c.path) ||
+           std::any_of(c.aliases.begin(), c.aliases.end(), [&](const auto& path) { return holds(paths, path); });
   });
   if (taken != spec.columns.end()) {
     faults.emplace_back(table.where(), fmt::format("\"{}\" ({}): the column {} has that name or path already", name,
@@ -121,6 +128,8 @@ StreamSpec events(const Settings& settings, const ApiProfile& profile, Faults& f
   spec.mode = LoadMode::append;
   Columns columns(spec, profile);
   columns.make("event_name", Type::text);
+  // What a window is replaced by, and partitioned, and compared with `event_counts`: `ts_local` is a text, as it came,
+  // and the days of `ts` are those of UTC.
   columns.make("event_date", Type::date, "the project's day");
   columns.make("ts", Type::timestamp, "when it happened");
   columns.add("ts_local", Type::text, "event.ts", true, "the same in the project's time zone, as received");

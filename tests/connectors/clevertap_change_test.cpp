@@ -79,6 +79,8 @@ TEST_CASE("clevertap: an answer that is built otherwise is no empty day") {
   CHECK(place(R"({"state":"done","records":[]})") == "status");
   CHECK(place(R"({"status":"ok","records":[]})") == "status");
   CHECK(place(R"([{"ts":20260301093000}])").empty());
+  // Two lists of records: only one of them would be loaded.
+  CHECK(place(R"({"status":"success","records":[)" + record() + R"(],"records":[)" + record() + "]}") == "records");
   // Nothing of a record can be read.
   CHECK(place(records({R"({"profile":{},"timestamp":20260301093000})"})) == "required");
   CHECK(place(records({R"({"user":{},"ts":20260301093000})"})) == "required");
@@ -158,6 +160,17 @@ api_profile:
   CHECK(out.rows[0].at("identity") == "7");
   CHECK(out.rows[0].at("profile") == R"({"objectId":"o","id":"7"})");
   CHECK(out.rows[1].at("object_id") == "__g1");
+
+  // What a record holds is none of the page's members, whatever it is called.
+  app.http.expect("POST /2/events.json").reply(200, R"({"status":"success","cursor":"c1"})");
+  app.http.expect("GET /2/events.json")
+      .reply(200, R"({"status":"success","data":[)" + record("20260301093000", "", R"({"records":[1]})") + "]}");
+  CHECK(app.read_events().rows.size() == 1);
+  app.http.expect("POST /2/events.json").reply(200, R"({"status":"success","cursor":"c1"})");
+  app.http.expect("GET /2/events.json")
+      .reply(200, R"({"status":"success","records":[)" + record() + R"(],"data":[)" + record() + "]}");
+  CHECK(app.failure<UnknownStructure>().place() == "data");
+  CHECK(app.connector->parse(app.stream("events"), R"({"status":"success","data":[)" + record() + "]}").rows() == 1);
 
   CHECK_THROWS_WITH(CleverTap("region: in1\napi_profile: {entries: {key.record: data}}"),
                     Contains("key.record") && Contains("key.records"));
