@@ -83,4 +83,7 @@ class Slice {
   std::variant<DayWindow, ValueRange, Whole> extent_;
 };
 
+// The slice of which `Slice::id` is this, its partition in UTC and without a name; nothing where no slice has it.
+std::optional<Slice> parse_slice(std::string_view id);
+
 }  // namespace sluice
