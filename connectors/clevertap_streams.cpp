@@ -55,6 +55,11 @@ class Columns {
     spec_.columns.emplace_back(std::move(name), type, paths.front(), required, std::move(comment));
     spec_.columns.back().aliases.assign(paths.begin() + 1, paths.end());
   }
+  // An object whose members the app's makers name.
+  void add_open(std::string name, std::string_view entry) {
+    add(std::move(name), Type::json, entry);
+    spec_.columns.back().open = true;
+  }
   // One that is not in the records.
   void make(std::string name, DataType type, std::string comment = {}) {
     spec_.columns.emplace_back(std::move(name), type, "", false, std::move(comment));
@@ -132,8 +137,8 @@ StreamSpec events(const Settings& settings, const ApiProfile& profile, Faults& f
   columns.add("platform", Type::text, "event.platform");
   if (settings.node())
     for (const auto& [name, table] : settings.named("promote")) promote(spec, name, table, profile, faults);
-  columns.add("event_props", Type::json, "event.props");
-  columns.add("session_props", Type::json, "event.session");
+  columns.add_open("event_props", "event.props");
+  columns.add_open("session_props", "event.session");
   columns.add("profile", Type::json, "event.profile", true, "the person as of now, not as of the event");
   return spec;
 }
@@ -160,7 +165,7 @@ StreamSpec profiles(const Settings& settings, const ApiProfile& profile) {
   columns.add("email", Type::text, "profile.email");
   columns.add("phone", Type::text, "profile.phone");
   columns.add("name", Type::text, "profile.name");
-  columns.add("properties", Type::json, "profile.properties");
+  columns.add_open("properties", "profile.properties");
   columns.add("events", Type::json, "profile.events", false, "how often and when first and last, by event");
   columns.add("devices", Type::json, "profile.devices");
   return spec;

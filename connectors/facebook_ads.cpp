@@ -30,7 +30,7 @@ class FacebookAds final : public Connector {
   task<std::vector<Partition>> partitions(const StreamSpec& stream) override;
   task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) override;
   task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) override;
-  Batch parse(const StreamSpec& stream, std::string_view reply) const override;
+  Batch parse(const StreamSpec& stream, const std::string& partition, std::string_view reply) const override;
   std::optional<Day> earliest(const StreamSpec& stream, const Partition& partition) const override;
   // Reports are made by Meta while we wait: waiting for several costs nothing.
   int parallel_slices() const override { return 8; }
@@ -65,7 +65,7 @@ task<void> FacebookAds::read(const StreamSpec& stream, const Slice& slice, Outpu
   return read_objects(api_, stream, slice, out);
 }
 
-Batch FacebookAds::parse(const StreamSpec& stream, std::string_view reply) const {
+Batch FacebookAds::parse(const StreamSpec& stream, const std::string&, std::string_view reply) const {
   const auto answer = nlohmann::json::parse(reply, nullptr, false);
   if (answer.is_object() && answer.contains("error"))
     throw Error(Remedy::give_up, fmt::format("the API refused: {}", answer["error"].dump()));

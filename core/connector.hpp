@@ -78,9 +78,10 @@ class Connector {
   virtual task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) = 0;
   // All rows of the slice, as batches of `stream.columns` in their order.
   virtual task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) = 0;
-  // Rows of a reply that was saved in a file, for `preview --input` and for replaying the quarantine. Throws Error for
-  // what holds no rows: a refusal, or no reply at all.
-  virtual Batch parse(const StreamSpec& stream, std::string_view reply) const = 0;
+  // Rows of a reply that was saved in a file, for `preview --input`, or of one row of it, for replaying the quarantine.
+  // `partition` is the one that they are of, empty where nobody knows. Throws Error for what holds no rows: a refusal,
+  // or no reply at all.
+  virtual Batch parse(const StreamSpec& stream, const std::string& partition, std::string_view reply) const = 0;
   // The first day that the source still has, for Cursor::date.
   virtual std::optional<Day> earliest(const StreamSpec&, const Partition&) const { return {}; }
   // How many slices are worth extracting side by side, all runs together.

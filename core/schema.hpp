@@ -38,6 +38,7 @@ struct Column {
   bool required = false;  // a row without it is quarantined
   std::string comment;
   std::vector<std::string> aliases;  // other paths at which the source may give it
+  bool open = false;  // of JSON: an object whose members the account makes up itself; `discover` lists them
 
   Column(std::string n, DataType t, std::string p = {}, bool r = false, std::string c = {})
       : name(std::move(n)), type(t), path(p.empty() ? name : std::move(p)), required(r), comment(std::move(c)) {}

@@ -94,6 +94,13 @@ task<RunEnded> Engine::run(RunRecord record, RunOptions options) {
   co_return co_await run_pipeline(*pipeline, record, options, context);
 }
 
+task<ReplayResult> Engine::replay(const Pipeline& pipeline, const StreamPlan& stream, const ReplayOptions& options) {
+  const auto from = source(pipeline.source);
+  const auto to = target(pipeline.sink);
+  RunContext context{executor_, from->shared, to->shared, memory_, clock_, events_, rng_, remembered_};
+  co_return co_await replay_quarantine(pipeline, stream, options, context);
+}
+
 task<void> Engine::close() {
   for (const auto& [name, target] : targets_) co_await target->sink->close();
 }

@@ -5,6 +5,7 @@
 
 #include "daemon/configuration.hpp"
 #include "daemon/log.hpp"
+#include "scheduler/replay.hpp"
 #include "scheduler/run.hpp"
 
 namespace sluice {
@@ -26,6 +27,8 @@ class Engine {
 
   // One run of a pipeline of the configuration.
   task<RunEnded> run(RunRecord record, RunOptions options);
+  // Loads the quarantined rows of a stream of the configuration again.
+  task<ReplayResult> replay(const Pipeline& pipeline, const StreamPlan& stream, const ReplayOptions& options);
   // Closes the sinks' connections.
   task<void> close();
 

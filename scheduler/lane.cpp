@@ -211,7 +211,7 @@ class Lane {
     context_.events.emit(change);
     const auto plan = stream_.plan();
     Batch batch(plan->spec.columns.size());
-    batch.rejects.push_back(Reject{{}, unknown.what(), "structure", unknown.answer()});
+    batch.rejects.push_back(Reject{{}, unknown.what(), std::string(structure_rule), unknown.answer()});
     std::string trouble;
     try {
       co_await wait_for_permit(i);

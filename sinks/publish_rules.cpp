@@ -13,14 +13,6 @@
 namespace sluice {
 namespace {
 
-std::optional<DayWindow> parse_window(std::string_view text) {
-  const auto dots = text.find("..");
-  const auto from = parse_day(text.substr(0, dots));
-  const auto last = dots == std::string_view::npos ? from : parse_day(text.substr(dots + 2));
-  if (!from || !last) return {};
-  return DayWindow{*from, *last + 1};
-}
-
 constexpr std::string_view stray_rule = "window";
 
 // Whether rows of the table belong to one slice, by their cells.
@@ -146,7 +138,7 @@ Overtaken overtaken(const Slice& slice, std::span<const std::string> later_windo
   if (!window) return Overtaken::no;
   auto result = Overtaken::no;
   for (const auto& text : later_windows) {
-    const auto later = parse_window(text);
+    const auto later = parse_day_window(text);
     if (!later || later->to <= window->from || window->to <= later->from) continue;
     if (later->from <= window->from && window->to <= later->to) return Overtaken::wholly;
     result = Overtaken::partly;
@@ -159,6 +151,44 @@ void throw_overtaken(const Table& table, const Slice& slice) {
               fmt::format("table {}, slice {}: a part of its window was read and published later by another "
                           "lane; the slice is read again",
                           table.name, slice.id()));
+}
+
+std::vector<DayWindow> later_days(std::span<const std::string> later_windows) {
+  std::vector<DayWindow> days;
+  for (const auto& text : later_windows)
+    if (const auto window = parse_day_window(text)) days.push_back(*window);
+  return days;
+}
+
+TriedAgain tried_again(const std::vector<QuarantinedRow>& rows, std::span<const Reject> rejects) {
+  std::map<std::string_view, const Reject*> by_raw;
+  for (const auto& reject : rejects) by_raw.emplace(reject.raw, &reject);
+  TriedAgain tried;
+  for (const auto& row : rows) {
+    const auto found = by_raw.find(row.raw);
+    if (found == by_raw.end())
+      tried.fit.push_back(row.id);
+    else
+      tried.refused.emplace_back(row.id, found->second);
+  }
+  return tried;
+}
+
+void throw_not_quarantined(const Table& table, const Slice& slice) {
+  throw Error(Remedy::retry,
+              fmt::format("table {}, slice {}: its rows in the quarantine changed meanwhile; nothing was "
+                          "loaded, run the command again",
+                          table.name, slice.id()));
+}
+
+Counts counts_of(const Replayed& done, std::int64_t inserted) {
+  Counts counts;
+  counts.read = done.loaded + done.skipped + done.refused;
+  counts.inserted = inserted;
+  counts.updated = done.loaded - inserted;
+  counts.unchanged = done.skipped;
+  counts.quarantined = done.refused;
+  return counts;
 }
 
 std::string quarantine_id(const LaneId& lane, const Slice& slice, const Reject& reject, int nth) {

@@ -198,13 +198,13 @@ TEST_CASE("clevertap: an event that may not be exported is a skip that is said o
 TEST_CASE("clevertap: a saved page, or a record of it, is read as it would be loaded") {
   CleverTap app;
   const auto spec = app.stream("events", "{names: [Charged]}");
-  const auto page = app.connector->parse(spec, records({record(), record("\"soon\"")}, "c2"));
+  const auto page = app.connector->parse(spec, "", records({record(), record("\"soon\"")}, "c2"));
   CHECK(page.rows() == 1);
   CHECK(page.rejects.size() == 1);
-  const auto one = app.connector->parse(spec, record());
+  const auto one = app.connector->parse(spec, "", record());
   REQUIRE(one.rows() == 1);
   CHECK(one.text(one.row(0)[0]) == "Charged");
-  CHECK_THROWS_WITH(app.connector->parse(spec, in_progress), Contains("still in progress"));
+  CHECK_THROWS_WITH(app.connector->parse(spec, "", in_progress), Contains("still in progress"));
 }
 
 TEST_CASE("clevertap: a dead cursor starts the slice again without its first rows") {

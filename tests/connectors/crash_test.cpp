@@ -69,6 +69,7 @@ class CrashingLoad final : public Load {
     co_return published;
   }
   task<void> set_aside() override { return inner_->set_aside(); }
+  task<Replayed> replay(const std::vector<QuarantinedRow>& rows) override { return inner_->replay(rows); }
 
  private:
   std::unique_ptr<Load> inner_;
@@ -98,8 +99,16 @@ class CrashingSink final : public Sink {
   task<std::int64_t> count_quarantined(const std::string& p, const std::string& s) override {
     return inner_.count_quarantined(p, s);
   }
-  task<std::vector<QuarantinedRow>> quarantined(const std::string& p, const std::string& s, std::size_t n) override {
-    return inner_.quarantined(p, s, n);
+  task<std::vector<QuarantinedRow>> quarantined(const std::string& p, const std::string& s, const QuarantineFilter& f,
+                                                std::size_t n) override {
+    return inner_.quarantined(p, s, f, n);
+  }
+  task<std::vector<QuarantinedRead>> quarantined_reads(const std::string& p, const std::string& s,
+                                                       const QuarantineFilter& f) override {
+    return inner_.quarantined_reads(p, s, f);
+  }
+  task<std::int64_t> drop_quarantined(const std::string& p, const std::string& s, const QuarantineFilter& f) override {
+    return inner_.drop_quarantined(p, s, f);
   }
   task<std::vector<Finding>> check() override { return inner_.check(); }
   task<void> close() override { return inner_.close(); }

@@ -431,16 +431,16 @@ TEST_CASE("every stream of the catalogue holds its key, its partition and its cu
 TEST_CASE("a saved reply and a quarantined row are read again as they came") {
   Facebook fb;
   const auto spec = fb.stream("insights");
-  CHECK(fb.connector->parse(spec, rows({row("2026-03-01", "1"), row("2026-03-01", "2")})).rows() == 2);
-  CHECK(fb.connector->parse(spec, row("2026-03-01", "1")).rows() == 1);
-  CHECK_THROWS_WITH(fb.connector->parse(spec, R"({"error":{"message":"(#200) no permission","code":200}})"),
+  CHECK(fb.connector->parse(spec, "", rows({row("2026-03-01", "1"), row("2026-03-01", "2")})).rows() == 2);
+  CHECK(fb.connector->parse(spec, "", row("2026-03-01", "1")).rows() == 1);
+  CHECK_THROWS_WITH(fb.connector->parse(spec, "", R"({"error":{"message":"(#200) no permission","code":200}})"),
                     Catch::Contains("the API refused") && Catch::Contains("(#200) no permission"));
 
   auto creatives = fb.stream("creatives", "fields: [name]");
   creatives.new_fields = NewFields::fail;  // the ad's own id comes unasked
   const auto reply = rows({R"({"account_id":"1","id":"5","creative":{"id":"9","name":"n"}})", ad("6"),
                            R"({"account_id":"1","id":"7","creative":{"id":"9","name":"n"}})"});
-  CHECK(fb.connector->parse(creatives, reply).rows() == 1);
+  CHECK(fb.connector->parse(creatives, "", reply).rows() == 1);
 }
 
 TEST_CASE("check tells about the token, the accounts, the version and the clock") {

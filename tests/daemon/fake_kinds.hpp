@@ -54,7 +54,9 @@ class FakeConnector final : public Connector {
   task<std::vector<Partition>> partitions(const StreamSpec&) override { co_return std::vector<Partition>(); }
   task<std::string> horizon(const StreamSpec&, const Partition&, Instant) override { co_return std::string(); }
   task<void> read(const StreamSpec&, const Slice&, Output&) override { co_return; }
-  Batch parse(const StreamSpec& spec, std::string_view) const override { return Batch(spec.columns.size()); }
+  Batch parse(const StreamSpec& spec, const std::string&, std::string_view) const override {
+    return Batch(spec.columns.size());
+  }
   task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
 };
 

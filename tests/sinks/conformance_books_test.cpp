@@ -212,7 +212,7 @@ TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and r
   CHECK(one("SELECT first_seen FROM _sluice_quarantine WHERE slice = 'a/2026-03-01'") == first);
   CHECK(one("SELECT count(*) FROM _sluice_quarantine WHERE slice = 'a/2026-03-01' AND last_seen > first_seen") == "1");
 
-  const auto shown = subject->run(sink->quarantined("ads", "stream", 10));
+  const auto shown = subject->run(sink->quarantined("ads", "stream", {}, 10));
   REQUIRE(shown.size() == 2);
   const auto& one_of_them = shown[0].slice == "a/2026-03-01" ? shown[0] : shown[1];
   CHECK(one_of_them.raw == R"({"spend":"x"})");
@@ -220,26 +220,28 @@ TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and r
   CHECK(one_of_them.rule == "type");
   CHECK(one_of_them.run == "r2");
   CHECK_FALSE(one_of_them.id.empty());
-  CHECK(subject->run(sink->quarantined("ads", "stream", 1)).size() == 1);
+  CHECK(subject->run(sink->quarantined("ads", "stream", {}, 1)).size() == 1);
 
   load(table, march("a", 1), {row(1, "1"), row(1, "2")});
   CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 1);
 }
 
-TEST_CASE_METHOD(Conformance, "any sink: what is set aside is in the quarantine, and moves nothing else") {
+TEST_CASE_METHOD(Conformance, "any sink: an answer that is set aside is in the quarantine, and moves nothing else") {
   const auto table = insights();
   prepare(table);
   load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02", .rejects = rejects_of(1)});
+  const auto rows_of_quarantine = query("SELECT raw FROM _sluice_quarantine");
   const auto set_aside = [&](const std::string& raw) {
     const auto loading = open(table, march("a", 1));
     Batch batch(table.columns.size());
-    batch.rejects.push_back(unreadable_reject(raw));
+    batch.rejects.push_back(Reject{"", "found a list, expected an object", std::string(structure_rule), raw});
     subject->run(loading->stage(batch));
     subject->run(loading->set_aside());
   };
   for (const auto* raw : {"[1]", "[2]"}) {
     set_aside(raw);
-    CHECK(query("SELECT raw FROM _sluice_quarantine") == Rows{raw});
+    CHECK(query("SELECT raw FROM _sluice_quarantine WHERE rule = 'structure'") == Rows{raw});
+    CHECK(query("SELECT raw FROM _sluice_quarantine WHERE rule <> 'structure'") == rows_of_quarantine);
     CHECK(one("SELECT count(*) FROM _sluice_loads") == "1");
     CHECK(one("SELECT count(*) FROM insights") == "1");
     CHECK(progress("a").version == 1);

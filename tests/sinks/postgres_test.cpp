@@ -197,7 +197,7 @@ TEST_CASE("progress, ledger and quarantine are written with the rows") {
             "duplicate, filtered, quarantined, complete FROM _sluice_loads") ==
         "run-1|ads|insights|act_1|act_1/2026-03-01|2026-03-01|5|1|0|0|0|1|2|1|t");
   CHECK(warehouse.run(warehouse.sink().count_quarantined("ads", "insights")) == 1);
-  const auto rows = warehouse.run(warehouse.sink().quarantined("ads", "insights", 10));
+  const auto rows = warehouse.run(warehouse.sink().quarantined("ads", "insights", {}, 10));
   REQUIRE(rows.size() == 1);
   CHECK(rows[0].raw == R"({"spend":"abc"})");
   CHECK(rows[0].reason == "spend: found text");
