@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "core/cell_text.hpp"
 #include "daemon/commands.hpp"
 #include "daemon/control.hpp"
 
