@@ -175,11 +175,14 @@ void CleverTapApi::require_success(const json& answer, const std::string& path, 
     return std::find(names.begin(), names.end(), status.get_ref<const std::string&>()) != names.end();
   };
   if (status.is_string() && (is("word.success") || is("word.partial"))) return;
-  throw UnknownStructure(
-      profile_.at("key.status"),
-      fmt::format("{}: expected \"{}\" to be \"{}\", found {} (API profile {})", path, profile_.at("key.status"),
-                  profile_.at("word.success"), status.is_null() ? "nothing" : shown(status.dump()), profile_.version()),
-      text);
+  throw UnknownStructure(profile_.at("key.status"),
+                         fmt::format("{}: expected \"{}\" to be \"{}\", found {} (API profile {})", path,
+                                     profile_.at("key.status"), profile_.at("word.success"),
+                                     status.is_null()     ? "nothing"
+                                     : status.is_string() ? shown(status.dump())
+                                                          : status.type_name(),
+                                     profile_.version()),
+                         text);
 }
 
 const json& member(const json& answer, const ApiProfile& profile, std::string_view entry) {

@@ -17,17 +17,15 @@ constexpr std::size_t most_kept = 4u << 20;
 // CleverTap's cursors have 1.5 to 2.4 KB.
 constexpr std::size_t like_a_cursor = 64;
 
-// Promoted instants and days are read as text: CleverTap has a way of its own to write them.
-std::vector<Column> mapped_columns(const StreamSpec& stream) {
-  auto columns = stream.columns;
-  for (auto& column : columns)
+// The stream as its records are read.
+StreamSpec as_read(StreamSpec stream) {
+  // Promoted instants and days are texts: CleverTap has a way of its own to write them.
+  for (auto& column : stream.columns)
     if (column.type.type == Type::timestamp || column.type.type == Type::date) column.type = Type::text;
-  return columns;
-}
-
-// Members that no column asks for are noticed even where the stream ignores them: they are the first sign of a change.
-NewFields watched(NewFields asked) {
-  return asked == NewFields::ignore ? NewFields::add : asked;
+  // Members that no column asks for are noticed even where the stream ignores them: they are the first sign of a
+  // change.
+  if (stream.new_fields == NewFields::ignore) stream.new_fields = NewFields::add;
+  return stream;
 }
 
 bool contains(std::string name, std::string_view part) {
@@ -45,6 +43,11 @@ std::string described(const std::string& name, const json& value) {
   return fmt::format("an unknown member \"{}\" ({})", name, value.type_name());
 }
 
+// Never a word of the value itself: nobody knows what it is.
+std::string described(const json& value) {
+  return fmt::format("another kind of value ({})", value.type_name());
+}
+
 // The rejection is about the record as such, not about one value of it.
 bool about_shape(const Reject& reject) {
   return reject.rule != "type" || reject.reason.starts_with("column \"ts_local\"") || reject.reason.starts_with("\"");
@@ -60,11 +63,7 @@ struct RecordReader::Shape {
 
 RecordReader::RecordReader(const CleverTapApi& api, const StreamSpec& stream, std::string_view rows,
                            std::function<void(Batch&)> finish)
-    : api_(api),
-      profile_(api.profile()),
-      rows_(rows),
-      mapper_(mapped_columns(stream), stream.key, watched(stream.new_fields)),
-      finish_(std::move(finish)) {
+    : api_(api), profile_(api.profile()), rows_(rows), mapper_(as_read(stream)), finish_(std::move(finish)) {
   if (stream.from == "events") properties_ = place_of(stream, "event_props");
 }
 
@@ -91,7 +90,7 @@ void RecordReader::check_list(const Shape& shape) const {
   const auto& list = member(shape.envelope, profile_, rows_);
   const auto expected = fmt::format("a list \"{}\"", profile_.at(rows_));
   if (list.is_array()) return;
-  if (!list.is_null()) fail(shape, profile_.at(rows_), expected, shown(list.dump()));
+  if (!list.is_null()) fail(shape, profile_.at(rows_), expected, described(list));
   for (const auto& [name, value] : shape.envelope.items())
     if (value.is_structured() && !profile_.knows_member(name))
       fail(shape, profile_.at(rows_), expected, described(name, value));
@@ -101,7 +100,7 @@ std::string RecordReader::next_cursor(const Shape& shape) const {
   const auto& next = member(shape.envelope, profile_, "key.next_cursor");
   const auto expected = fmt::format("a text \"{}\", or none on the last page", profile_.at("key.next_cursor"));
   if (next.is_string()) return next.get<std::string>();
-  if (!next.is_null()) fail(shape, profile_.at("key.next_cursor"), expected, shown(next.dump()));
+  if (!next.is_null()) fail(shape, profile_.at("key.next_cursor"), expected, described(next));
   for (const auto& [name, value] : shape.envelope.items())
     if (!profile_.knows_member(name) && may_be_cursor(name, value))
       fail(shape, profile_.at("key.next_cursor"), expected, described(name, value));

@@ -56,9 +56,10 @@ class Columns {
     spec_.columns.back().aliases.assign(paths.begin() + 1, paths.end());
   }
   // One that is not in the records.
-  void make(std::string name, DataType type, std::string comment = {}) {
+  void make(std::string name, DataType type, std::string comment = {}, std::vector<std::string> made_of = {}) {
     spec_.columns.emplace_back(std::move(name), type, "", false, std::move(comment));
     spec_.columns.back().path.clear();
+    spec_.columns.back().made_of = std::move(made_of);
   }
 
  private:
@@ -121,8 +122,8 @@ StreamSpec events(const Settings& settings, const ApiProfile& profile, Faults& f
   spec.mode = LoadMode::append;
   Columns columns(spec, profile);
   columns.make("event_name", Type::text);
-  columns.make("event_date", Type::date, "the project's day");
-  columns.make("ts", Type::timestamp, "when it happened");
+  columns.make("event_date", Type::date, "the project's day", profile.names("event.ts"));
+  columns.make("ts", Type::timestamp, "when it happened", profile.names("event.ts"));
   columns.add("ts_local", Type::text, "event.ts", true, "the same in the project's time zone, as received");
   columns.add("object_id", Type::text, "event.object_id", false, "the device");
   columns.add("identity", Type::text, "event.identity", false, "the person, where known");
@@ -149,14 +150,28 @@ StreamSpec event_counts(const Settings& settings, const ApiProfile& profile) {
   return spec;
 }
 
+// The member `inner` of the items of the list `list`, by all their names.
+std::vector<std::string> paths_in(const ApiProfile& profile, std::string_view list, std::string_view inner) {
+  std::vector<std::string> paths;
+  for (const auto& above : profile.names(list))
+    for (const auto& name : profile.names(inner)) paths.push_back(above + "/" + name);
+  return paths;
+}
+
 StreamSpec profiles(const Settings& settings, const ApiProfile& profile) {
   auto spec = named("profiles", settings, "The people who did one of the events, as of their last read");
   spec.cursor = Cursor::value;
   spec.key = {"person"};
   Columns columns(spec, profile);
-  columns.make("person", Type::text, "the identity, or the device's id of somebody who is not known");
+  // See profile_finisher.
+  const auto devices = paths_in(profile, "profile.devices", "device.object_id");
+  auto person = devices;
+  for (const auto* entry : {"profile.identity", "profile.object_id"})
+    person.insert(person.end(), profile.names(entry).begin(), profile.names(entry).end());
+  columns.make("person", Type::text, "the identity, or the device's id of somebody who is not known", person);
   columns.add("identity", Type::text, "profile.identity");
   columns.add("object_id", Type::text, "profile.object_id", false, "the (first) device");
+  spec.columns.back().made_of = devices;
   columns.add("email", Type::text, "profile.email");
   columns.add("phone", Type::text, "profile.phone");
   columns.add("name", Type::text, "profile.name");

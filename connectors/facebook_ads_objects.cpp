@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "connectors/facebook_ads_merge.hpp"
 #include "connectors/facebook_ads_streams.hpp"
 
 namespace sluice::facebook {
@@ -259,8 +260,8 @@ task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
     } catch (const ApiError& error) {
       if (error.reason() != facebook_reason::no_access || ++refused == ids.size()) throw;
       // Its row stays as it is, and the quarantine says why.
-      batch.rejects.push_back(
-          {json::array({id}).dump(), error.what(), error.reason(), json{{"account_id", id}}.dump()});
+      const auto row = guarded(stream, {{"account_id", id}});
+      batch.rejects.push_back({json::array({row.at("account_id")}).dump(), error.what(), error.reason(), row.dump()});
     }
     if (answer) batch = mapper.map(page_of(std::move(answer->body)), "data").batch;
     co_await out.emit(std::move(batch));
@@ -268,7 +269,7 @@ task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
 }
 
 RowMapper object_mapper(const StreamSpec& stream) {
-  RowMapper mapper(stream.columns, stream.key, stream.new_fields);
+  RowMapper mapper(stream);
   mapper.ignore("id");  // Meta: every object comes with it
   return mapper;
 }

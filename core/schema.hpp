@@ -38,6 +38,7 @@ struct Column {
   bool required = false;  // a row without it is quarantined
   std::string comment;
   std::vector<std::string> aliases;  // other paths at which the source may give it
+  std::vector<std::string> made_of;  // paths of what the connector fills it from, where that is not its own path
 
   Column(std::string n, DataType t, std::string p = {}, bool r = false, std::string c = {})
       : name(std::move(n)), type(t), path(p.empty() ? name : std::move(p)), required(r), comment(std::move(c)) {}
@@ -60,6 +61,8 @@ enum class NewFields { add, keep_in_extra, ignore, fail };
 // The column that keep_in_extra fills: a JSON object of the undeclared fields, NULL where there are none.
 inline constexpr std::string_view extra_column = "_sluice_extra";
 
+class RowGuard;
+
 // What sluice knows of one stream before it reads it: the connector's catalogue entry, shaped by the stream's options.
 struct StreamSpec {
   std::string name;
@@ -76,6 +79,8 @@ struct StreamSpec {
   std::string comment;
   NewFields new_fields = NewFields::ignore;  // keep_in_extra: the last column is `extra_column`, with an empty path
   Settings options;                          // the stream's own options, as the connector's table declares them
+  // What `mask` and `drop` take out of the source's rows, put there by the transform; none: rows stay as they come.
+  std::shared_ptr<const RowGuard> guard;
 };
 
 }  // namespace sluice
