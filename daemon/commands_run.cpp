@@ -59,6 +59,7 @@ task<void> run_one(App& app, Semaphore& slots, RunOptions options, std::string p
 void resolve(App& app, const Pipeline& pipeline) {
   app.engine.connector(pipeline.source);
   app.engine.sink(pipeline.sink);
+  for (const auto& stream : pipeline.streams) stream.transform.load_key();
 }
 
 task<int> run_all(App& app, const Arguments& arguments) {

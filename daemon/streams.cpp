@@ -20,7 +20,8 @@ std::string join(const std::vector<std::string>& names) {
 // Reads what every stream takes, and puts it together with what the connector made of the stream.
 class StreamReader {
  public:
-  StreamReader(StreamPlan& plan, Faults& faults) : plan_(plan), settings_(plan.settings), faults_(faults) {}
+  StreamReader(StreamPlan& plan, std::shared_ptr<const MaskKey> mask_key, Faults& faults)
+      : plan_(plan), settings_(plan.settings), mask_key_(std::move(mask_key)), faults_(faults) {}
 
   void read(const std::string& source) {
     plan_.enabled = settings_.flag("enabled");
@@ -151,14 +152,18 @@ class StreamReader {
   std::vector<TransformStep> steps() {
     std::vector<TransformStep> made;
     using Action = TransformStep::Action;
-    static constexpr std::pair<const char*, Action> actions[] = {
-        {"select", Action::select}, {"rename", Action::rename}, {"cast", Action::cast}, {"drop", Action::drop}};
+    static constexpr std::pair<const char*, Action> actions[] = {{"select", Action::select},
+                                                                 {"rename", Action::rename},
+                                                                 {"cast", Action::cast},
+                                                                 {"drop", Action::drop},
+                                                                 {"mask", Action::mask}};
     for (const auto& item : settings_.tables("transform")) {
       const auto given = item.given();
       if (given.empty()) continue;  // what stood there was refused already
       if (given.size() > 1) {
         fault(item.where(),
-              fmt::format("a step of `transform` has one key: select, rename, cast or drop; found {}", join(given)));
+              fmt::format("a step of `transform` has one key: select, rename, cast, drop or mask; found {}",
+                          join(given)));
         continue;
       }
       for (const auto& [name, action] : actions) {
@@ -166,7 +171,8 @@ class StreamReader {
         TransformStep step;
         step.action = action;
         step.where = item.where(name);
-        if (action == Action::rename || action == Action::cast)
+        step.key = mask_key_;
+        if (action == Action::rename || action == Action::cast || action == Action::mask)
           step.pairs = item.text_map(name);
         else
           step.columns = item.texts(name);
@@ -237,13 +243,15 @@ class StreamReader {
 
   StreamPlan& plan_;
   const Settings& settings_;
+  std::shared_ptr<const MaskKey> mask_key_;
   Faults& faults_;
 };
 
 }  // namespace
 
 std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const SourceSettings& source,
-                                      const Connector& connector, Faults& faults) {
+                                      const Connector& connector, std::shared_ptr<const MaskKey> mask_key,
+                                      Faults& faults) {
   StreamPlan plan;
   plan.name = yaml.name;
   plan.settings = check_settings(yaml.value, stream_options(*source.kind), faults, yaml.name, References::refused);
@@ -262,7 +270,7 @@ std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const Source
   if (faults.size() != before) return {};
   plan.spec.name = yaml.name;
   if (plan.spec.options.node() == nullptr) plan.spec.options = plan.settings;
-  StreamReader(plan, faults).read(source.name);
+  StreamReader(plan, std::move(mask_key), faults).read(source.name);
   if (faults.size() != before) return {};
   return plan;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/retry.hpp"
+#include "core/row_guard.hpp"
 
 namespace sluice {
 namespace {
@@ -211,7 +212,9 @@ class Lane {
     context_.events.emit(change);
     const auto plan = stream_.plan();
     Batch batch(plan->spec.columns.size());
-    batch.rejects.push_back(Reject{{}, unknown.what(), "structure", unknown.answer()});
+    // Where paths are hidden, nobody knows where in this answer they are: of its values nothing is kept.
+    auto kept = plan->spec.guard ? outline(unknown.answer()) : unknown.answer();
+    batch.rejects.push_back(Reject{{}, unknown.what(), "structure", std::move(kept)});
     std::string trouble;
     try {
       co_await wait_for_permit(i);

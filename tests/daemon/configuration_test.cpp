@@ -296,12 +296,20 @@ TEST_CASE("each mistake in the file has its message") {
        "letters, digits and _, 63 at most; give another `table`"},
       {stream("table: _sluice_loads"), "8:33: \"table\": names that begin with _sluice_ are sluice's own"},
       {stream("transform: [{select: [a], drop: [b]}]"),
-       "8:38: a step of `transform` has one key: select, rename, cast or drop; found select, drop"},
+       "8:38: a step of `transform` has one key: select, rename, cast, drop or mask; found select, drop"},
       {stream("transform: [{rename: {spend: Cost}}]"),
        "8:37: \"Cost\" cannot be the name of a column: expected a small letter or "
        "_, then small letters, digits and _, 63 at most"},
+      {stream("transform: [{hash: {spend: hmac}}]"),
+       "8:39: unknown key \"hash\"; known here: select, rename, cast, drop, mask"},
       {stream("transform: [{mask: {spend: hmac}}]"),
-       "8:39: unknown key \"mask\"; known here: select, rename, cast, drop"},
+       "8:45: 'hmac' is no way to mask 'spend': expected hmac_sha256, redact or partial"},
+      {stream("transform: [{mask: {spend: hmac_sha256}}]"),
+       "8:45: masking 'spend' by hmac_sha256 needs a key: give the file a `mask_key: {id: 2026-11, secret: {file: "
+       "PATH}}`, and make one with: openssl rand -hex 32"},
+      {stream("transform: [{mask: {ad_id: redact}}]"),
+       "8:45: column 'ad_id' cannot be masked so: it is part of the key, and redact would make rows alike; take "
+       "hmac_sha256"},
   };
   for (const auto& c : cases) {
     CAPTURE(c.yaml);
@@ -310,6 +318,41 @@ TEST_CASE("each mistake in the file has its message") {
     CHECK(faults.front().substr(0, c.message.size() + 7) == "s.yaml:" + c.message);
     CHECK(faults.size() == 1);
   }
+}
+
+TEST_CASE("the key of masks is checked where it stands, and read by check only") {
+  const auto with_key = [](const std::string& key) {
+    return "mask_key: " + key + "\n" + stream("transform: [{mask: {ad_id: hmac_sha256}}]");
+  };
+  CHECK(
+      faults_of(with_key("{id: \"a:b\", secret: {env: K}}")) ==
+      Lines{"s.yaml:1:16: \"id\": expected a name for the key that is stored with every value, like 2026-11: letters, "
+            "digits, _ and -, 32 at most"});
+  CHECK(faults_of(with_key("{id: k, secret: plain}")).size() == 1);
+  CHECK(faults_of(with_key("{secret: {env: K}}")).size() == 1);
+  CHECK(faults_of(with_key("{id: {env: K}, secret: {env: K}}")).size() == 1);
+  const auto made = read(with_key("{id: k, secret: {env: SLUICE_TEST_MASK_KEY}}"));
+  REQUIRE(made.mask_key);
+  CHECK(made.pipelines.at(0).streams.at(0).spec.guard);
+  const auto checked = [&] {
+    Lines of_key;
+    for (const auto& line : lines(check_references(made)))
+      if (line.starts_with("s.yaml:1:")) of_key.push_back(line);
+    return of_key;
+  };
+  ::setenv("SLUICE_TEST_MASK_KEY", "short", 1);
+  REQUIRE(checked().size() == 1);
+  CHECK(checked()[0].find("openssl rand -hex 32") != std::string::npos);
+  ::setenv("SLUICE_TEST_MASK_KEY", "0123456789abcdef0123456789abcdef", 1);
+  CHECK(checked().empty());
+  ::unsetenv("SLUICE_TEST_MASK_KEY");
+  REQUIRE(checked().size() == 1);
+
+  // Another key is another pipeline, where it masks.
+  CHECK(same_pipeline(made, read(with_key("{id: k, secret: {env: SLUICE_TEST_MASK_KEY}}")), "p"));
+  CHECK_FALSE(same_pipeline(made, read(with_key("{id: l, secret: {env: SLUICE_TEST_MASK_KEY}}")), "p"));
+  CHECK(same_pipeline(read(stream("level: ad")), read("mask_key: {id: k, secret: {env: K}}\n" + stream("level: ad")),
+                      "p"));
 }
 
 TEST_CASE("a transform's faults are told with their place") {

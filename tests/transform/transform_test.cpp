@@ -37,11 +37,11 @@ TransformStep pairs(Action action, std::vector<std::pair<std::string, std::strin
 }
 
 struct Made {
+  StreamSpec stream = insights();
   Table table;
   Faults faults;
   Transform transform;
-  explicit Made(const std::vector<TransformStep>& steps)
-      : transform(Transform::make(insights(), steps, table, faults)) {}
+  explicit Made(const std::vector<TransformStep>& steps) : transform(Transform::make(stream, steps, table, faults)) {}
   std::string columns() const {
     std::string text;
     for (const auto& c : table.columns)
