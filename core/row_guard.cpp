@@ -368,7 +368,10 @@ nlohmann::ordered_json outline_of(const nlohmann::ordered_json& value) {
 }  // namespace
 
 std::string outline(std::string_view answer) {
-  const auto parsed = nlohmann::ordered_json::parse(answer, nullptr, false);
+  // Its bound on depth is the one on the recursion above.
+  const auto parsed = check_json(answer) == JsonState::broken
+                          ? nlohmann::ordered_json(nlohmann::ordered_json::value_t::discarded)
+                          : nlohmann::ordered_json::parse(answer, nullptr, false);
   if (parsed.is_discarded())
     return nlohmann::json(fmt::format("{} bytes that are not one whole JSON document", answer.size())).dump();
   return outline_of(parsed).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -170,5 +170,7 @@ TEST_CASE("an outline has names and types, and no value") {
   CHECK(outline(R"({"records":[{"email":"canary","n":17},{"email":"canary2","n":18},{"x":null}],"ok":true})") ==
         R"({"records":[{"email":"string","n":"number"},{"x":"null"}],"ok":"boolean"})");
   CHECK(outline(R"({"canary@b.c":1,"+9198":2})") == R"({"?":"number"})");
+  const std::string deep(100'000, '[');
+  CHECK(outline(deep + std::string(100'000, ']')) == R"("200000 bytes that are not one whole JSON document")");
   CHECK(outline("<html>canary") == R"("12 bytes that are not one whole JSON document")");
 }
