@@ -21,7 +21,7 @@ class CleverTap final : public Connector {
   task<std::vector<Partition>> partitions(const StreamSpec& stream) override;
   task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) override;
   task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) override;
-  Batch parse(const StreamSpec& stream, std::string_view reply) const override;
+  Batch parse(const StreamSpec& stream, const std::string& partition, std::string_view reply) const override;
   // Twice what one of its APIs takes at once: streams differ in the API that they use.
   int parallel_slices() const override { return 6; }
   std::optional<std::int64_t> estimated_requests(const StreamSpec& stream, std::int64_t slices) const override;
@@ -65,13 +65,14 @@ task<void> CleverTap::read(const StreamSpec& stream, const Slice& slice, Output&
   return read_campaign_reports(api_, stream, slice, out);
 }
 
-Batch CleverTap::parse(const StreamSpec& stream, std::string_view reply) const {
+Batch CleverTap::parse(const StreamSpec& stream, const std::string& partition, std::string_view reply) const {
   std::string_view rows = "key.records";
   std::function<void(Batch&)> finish = [](Batch&) {};
   if (stream.from == "events") {
     // The records do not say of which event they are.
     const auto names = StreamChoice(stream).names;
-    finish = event_finisher(stream, api_.zone(), names.size() == 1 ? names.front() : "");
+    const auto& event = partition.empty() && names.size() == 1 ? names.front() : partition;
+    finish = event_finisher(stream, api_.zone(), event);
   } else if (stream.from == "profiles") {
     finish = profile_finisher(stream, api_.profile());
   } else if (stream.from == "campaigns") {

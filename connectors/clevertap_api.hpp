@@ -31,9 +31,15 @@ class CleverTapApi {
   // For a slice, `out` is its output; otherwise nullptr. What is still being made is waited for.
   task<HttpResponse> get(std::string family, std::string path, Output* out);
   task<HttpResponse> post(std::string family, std::string path, std::string body, Output* out);
-  // An answer of a few members. Throws UnknownStructure where it is no object, or its status is not one that is known.
+  // An answer of a few members; asked for by POST where there is a body.
   task<nlohmann::json> ask(std::string family, std::string path, std::string body, Output* out);
+  // Whether its status is the word of this entry.
+  bool says_status(const nlohmann::json& answer, std::string_view entry) const;
+  // Throws UnknownStructure where it does not say that all is well.
   void require_success(const nlohmann::json& answer, const std::string& path, const std::string& text) const;
+  // Throws UnknownStructure about the answer's member `place`; `path` is what was asked for.
+  [[noreturn]] void not_understood(const std::string& place, const std::string& path, const std::string& expected,
+                                   const std::string& found, const std::string& answer) const;
 
   const ApiProfile& profile() const { return profile_; }
   const CleverTapDialect& dialect() const { return *dialect_; }
@@ -65,6 +71,8 @@ class CleverTapApi {
 
 // The member of an answer that the profile's entry names; null where there is none.
 const nlohmann::json& member(const nlohmann::json& answer, const ApiProfile& profile, std::string_view entry);
+// As text; never throws, whatever bytes are in it.
+std::string dumped(const nlohmann::json& value);
 // 20260801
 std::int64_t day_number(Day day);
 

@@ -8,8 +8,6 @@
 namespace sluice::ct {
 namespace {
 
-using nlohmann::json;
-
 // The list is made for a month at a time; and for a month after a campaign's day its status and figures still change.
 constexpr int month = 31;
 
@@ -38,13 +36,11 @@ task<std::optional<std::string>> report(CleverTapApi& api, std::int64_t id, Outp
 
 void require_result(const CleverTapApi& api, const std::string& text) {
   const auto& profile = api.profile();
-  const auto answer = json::parse(text, nullptr, false);
+  const auto answer = parse_answer(text);
   api.require_success(answer, profile.at("path.campaign_report"), text);
-  if (member(answer, profile, "key.result").is_object()) return;
-  throw UnknownStructure(profile.at("key.result"),
-                         fmt::format("{}: expected an object \"{}\", found none (API profile {})",
-                                     profile.at("path.campaign_report"), profile.at("key.result"), profile.version()),
-                         text);
+  const auto& name = profile.at("key.result");
+  if (!member(answer, profile, "key.result").is_object())
+    api.not_understood(name, profile.at("path.campaign_report"), fmt::format("an object \"{}\"", name), "none", text);
 }
 
 }  // namespace
@@ -65,7 +61,12 @@ task<void> read_campaign_reports(CleverTapApi& api, const StreamSpec& stream, co
   const auto id = place_of(listed, "id");
   RecordReader campaigns(api, listed, "key.campaigns", [](Batch&) {});
   for (auto from = days.from; from <= days.to; from += month) {
-    const auto found = co_await list(api, campaigns, from, std::min(from + (month - 1), days.to), out);
+    auto found = co_await list(api, campaigns, from, std::min(from + (month - 1), days.to), out);
+    if (!found.rejects.empty()) {
+      Batch unreadable(stream.columns.size());
+      unreadable.rejects = std::move(found.rejects);
+      co_await out.emit(std::move(unreadable));
+    }
     for (std::size_t i = 0; i < found.rows(); ++i) {
       const auto number = found.row(i)[id].integer;
       auto text = co_await report(api, number, out);

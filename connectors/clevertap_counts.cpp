@@ -15,13 +15,10 @@ constexpr Duration between_polls = 4s;
 constexpr Duration longest_count = 15min;
 constexpr Duration names_hold = 5min;
 
-[[noreturn]] void unknown(const CleverTapApi& api, const std::string& path, std::string_view entry,
+[[noreturn]] void missing(const CleverTapApi& api, const std::string& path, std::string_view entry,
                           const json& answer) {
-  const auto& profile = api.profile();
-  throw UnknownStructure(profile.at(entry),
-                         fmt::format("{}: expected \"{}\" in the answer, found none (API profile {})", path,
-                                     profile.at(entry), profile.version()),
-                         answer.dump(-1, ' ', false, json::error_handler_t::replace));
+  const auto& name = api.profile().at(entry);
+  api.not_understood(name, path, fmt::format("\"{}\"", name), "none", dumped(answer));
 }
 
 // Nothing: the count that was being made is forgotten and has to be asked for anew.
@@ -36,7 +33,7 @@ task<std::optional<json>> poll(CleverTapApi& api, const std::string& path, Outpu
   co_return answer;
 }
 
-std::string text_of(const json& id) {
+std::string id_text(const json& id) {
   return id.is_string() ? url_encode(id.get_ref<const std::string&>()) : id.dump();
 }
 
@@ -58,11 +55,13 @@ task<std::int64_t> count_events(CleverTapApi& api, const std::string& event, Day
     }
     request.clear();
     if (!answer) continue;
-    const auto& count = member(*answer, profile, "key.count");
-    if (count.is_number_integer()) co_return count.get<std::int64_t>();
-    const auto& id = member(*answer, profile, "key.request");
-    if (!id.is_string() && !id.is_number_integer()) unknown(api, path, "key.count", *answer);
-    request = text_of(id);
+    const bool partial = api.says_status(*answer, "word.partial");
+    if (!partial) api.require_success(*answer, path, dumped(*answer));
+    const auto* entry = partial ? "key.request" : "key.count";
+    const auto& found = member(*answer, profile, entry);
+    if (!found.is_number_integer() && !(partial && found.is_string())) missing(api, path, entry, *answer);
+    if (!partial) co_return found.get<std::int64_t>();
+    request = id_text(found);
   }
   throw Error(Remedy::retry,
               fmt::format("{}: the count was still not made after {}", path, format_duration(longest_count)));
@@ -92,12 +91,13 @@ task<std::vector<std::string>> EventNames::all(bool afresh) {
   const auto& profile = api_.profile();
   const auto& path = profile.at("path.schema");
   const auto answer = co_await api_.ask(family::schema, path, std::string(), nullptr);
+  api_.require_success(answer, path, dumped(answer));
   const auto& list = member(answer, profile, "key.events");
-  if (!list.is_array()) unknown(api_, path, "key.events", answer);
+  if (!list.is_array()) missing(api_, path, "key.events", answer);
   std::vector<std::string> names;
   for (const auto& event : list) {
     const auto& name = event.is_string() ? event : member(event, profile, "schema.name");
-    if (!name.is_string()) unknown(api_, path, "schema.name", answer);
+    if (!name.is_string()) missing(api_, path, "schema.name", answer);
     if (std::find(names.begin(), names.end(), name.get_ref<const std::string&>()) == names.end())
       names.push_back(name.get<std::string>());
   }

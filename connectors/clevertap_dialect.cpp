@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/clean_text.hpp"
+#include "core/json_text.hpp"
+#include "core/read_json.hpp"
 
 namespace sluice::ct {
 namespace {
@@ -40,9 +42,15 @@ bool has_cursor(const HttpRequest& request, const ApiProfile& profile) {
 
 }  // namespace
 
+json parse_answer(const std::string& text) {
+  auto answer = read_json(text);
+  if (answer.is_discarded()) answer = read_json(clean_text(text));
+  return answer;
+}
+
 // An answer's status, and what stands beside it.
 struct CleverTapDialect::Said {
-  bool refused = false;
+  bool refused = false, partial = false;
   int status = 0;  // HTTP's, or the body's where HTTP says that all is well
   std::string code, error;
 
@@ -75,11 +83,15 @@ task<bool> CleverTapDialect::renew() {
   }
 }
 
-std::string CleverTapDialect::scrub(std::string text) const {
+std::string CleverTapDialect::without_passcode(std::string text) const {
   const auto& secret = passcode_.reveal();
   for (auto at = text.find(secret); !secret.empty() && at != std::string::npos; at = text.find(secret, at))
     text.replace(at, secret.size(), "…");
-  text = clean_text(text);
+  return text;
+}
+
+std::string CleverTapDialect::scrub(std::string text) const {
+  text = clean_text(without_passcode(std::move(text)));
   if (text.size() <= longest_quote) return text;
   auto end = longest_quote;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
@@ -100,9 +112,10 @@ CleverTapDialect::Said CleverTapDialect::read(int status, const json& answer) co
   };
   Said said;
   said.error = scrub(text_of(member("key.error")));
-  said.code = text_of(member("key.code"));
+  said.code = scrub(text_of(member("key.code")));
   const auto word = text_of(member("key.status"));
   said.refused = status >= 300 || profile_.says("word.fail", word) || !said.error.empty();
+  said.partial = profile_.says("word.partial", word);
   said.status = status;
   if (status < 300 && said.code.size() == 3 && said.code.find_first_not_of("0123456789") == std::string::npos)
     said.status = std::stoi(said.code);
@@ -115,6 +128,9 @@ Verdict CleverTapDialect::judge(const HttpRequest& request, int status, const js
       profile_.says("says.in_progress", said.error) || (said.refused && said.code == profile_.at("code.in_progress"));
   if (status == 202 || in_progress)
     return failed(Remedy::give_up, reason::in_progress, "the answer is still being made");
+  // Of counts that is a promise; of a page it would be rows that are missing.
+  if (!said.refused && said.partial && has_cursor(request, profile_))
+    return failed(Remedy::retry, "partial", "the API says that the page is partial");
   if (!said.refused) return Verdict();
 
   const auto what = said.described();
@@ -122,11 +138,11 @@ Verdict CleverTapDialect::judge(const HttpRequest& request, int status, const js
   if (profile_.says("says.no_result", said.error)) return failed(Remedy::give_up, reason::no_result, what);
   if (profile_.says("says.export_not_allowed", said.error))
     return failed(Remedy::give_up, reason::export_not_allowed, what);
-  if (has_cursor(request, profile_) && profile_.says("says.cursor_dead", said.error))
-    return failed(Remedy::give_up, reason::cursor_dead, what);
+  const bool dead = profile_.says("says.cursor_dead", said.error) || profile_.says("says.cursor_dead", said.code);
+  if (has_cursor(request, profile_) && dead) return failed(Remedy::give_up, reason::cursor_dead, what);
   if (profile_.says("says.request_dead", said.error)) return failed(Remedy::give_up, reason::request_dead, what);
   if (profile_.says("says.unknown_event", said.error))
-    return failed(Remedy::give_up, "refused",
+    return failed(Remedy::give_up_partition, "refused",
                   what + ": the account has no such event; check `names` of the stream (they are case-sensitive)");
   if (said.status == 429 || profile_.says("says.throttled", said.error))
     return failed(Remedy::slow_down, "throttled", what);
@@ -144,9 +160,10 @@ Verdict CleverTapDialect::judge(const HttpRequest& request, const HttpResponse& 
   const bool json_like = first != std::string::npos && (body[first] == '{' || body[first] == '[');
   if (json_like && response.status == 200 && body.size() > small_body) return Verdict();
   if (json_like) {
-    auto answer = json::parse(body, nullptr, false);
-    if (answer.is_discarded()) answer = json::parse(clean_text(body), nullptr, false);
+    const auto answer = parse_answer(body);
     if (!answer.is_discarded()) return judge(request, response.status, answer);
+    // A page with a number that no double holds: its rows are read without doubles.
+    if (response.status == 200 && check_json(body) != JsonState::broken) return Verdict();
   }
   const auto what = fmt::format("the API answered HTTP {} with {}", response.status, look_of(body));
   const int status = response.status;

@@ -29,6 +29,8 @@ class CleverTapDialect final : public Dialect {
 
   // What an answer that is JSON means; a large page only by its envelope.
   Verdict judge(const HttpRequest& request, int status, const nlohmann::json& answer) const;
+  // A text of the other side, which may repeat what it was sent.
+  std::string without_passcode(std::string text) const;
 
  private:
   struct Said;
@@ -40,5 +42,8 @@ class CleverTapDialect final : public Dialect {
   Secret passcode_;
   const ApiProfile& profile_;
 };
+
+// An answer as JSON, its bytes mended where they are not UTF-8; `is_discarded` where it is none.
+nlohmann::json parse_answer(const std::string& text);
 
 }  // namespace sluice::ct

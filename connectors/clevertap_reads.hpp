@@ -39,10 +39,12 @@ class Exports {
   task<std::string> begin(const Ask& ask, Output& out);
   task<HttpResponse> next(const Ask& ask, std::string path, Output& out);
   task<std::int64_t> walk(const Ask& ask, RecordReader& reader, Output& out);
+  task<std::int64_t> walk_if_offered(const Ask& ask, RecordReader& reader, Output& out);
+  task<std::optional<std::int64_t>> counted(const Ask& ask, std::string& why_not, Output& out);
 
   CleverTapApi& api_;
-  std::map<std::string, std::int64_t> page_sizes_;  // of events whose pages were too large
-  std::map<std::string, std::string> not_offered_;  // event → why
+  std::map<std::pair<std::string, std::string>, std::int64_t> page_sizes_;  // (API, event) whose pages were too large
+  std::map<std::string, std::string> not_offered_;                          // event → why
 };
 
 // How often an event happened on these days, both inclusive.

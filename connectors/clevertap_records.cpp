@@ -12,22 +12,20 @@ namespace {
 
 using nlohmann::json;
 
-// Of an answer that could not be read.
+// Of a page, in case that it cannot be understood.
 constexpr std::size_t most_kept = 4u << 20;
 // CleverTap's cursors have 1.5 to 2.4 KB.
 constexpr std::size_t like_a_cursor = 64;
 
-// Promoted instants and days are read as text: CleverTap has a way of its own to write them.
-std::vector<Column> mapped_columns(const StreamSpec& stream) {
-  auto columns = stream.columns;
-  for (auto& column : columns)
+// The stream as its records are read.
+StreamSpec as_read(StreamSpec stream) {
+  // Promoted instants and days are texts: CleverTap has a way of its own to write them.
+  for (auto& column : stream.columns)
     if (column.type.type == Type::timestamp || column.type.type == Type::date) column.type = Type::text;
-  return columns;
-}
-
-// Members that no column asks for are noticed even where the stream ignores them: they are the first sign of a change.
-NewFields watched(NewFields asked) {
-  return asked == NewFields::ignore ? NewFields::add : asked;
+  // Members that no column asks for are noticed even where the stream ignores them: they are the first sign of a
+  // change.
+  if (stream.new_fields == NewFields::ignore) stream.new_fields = NewFields::add;
+  return stream;
 }
 
 bool contains(std::string name, std::string_view part) {
@@ -45,6 +43,11 @@ std::string described(const std::string& name, const json& value) {
   return fmt::format("an unknown member \"{}\" ({})", name, value.type_name());
 }
 
+// Never a word of the value itself: nobody knows what it is.
+std::string described(const json& value) {
+  return fmt::format("another kind of value ({})", value.type_name());
+}
+
 // The rejection is about the record as such, not about one value of it.
 bool about_shape(const Reject& reject) {
   return reject.rule != "type" || reject.reason.starts_with("column \"ts_local\"") || reject.reason.starts_with("\"");
@@ -60,38 +63,37 @@ struct RecordReader::Shape {
 
 RecordReader::RecordReader(const CleverTapApi& api, const StreamSpec& stream, std::string_view rows,
                            std::function<void(Batch&)> finish)
-    : api_(api),
-      profile_(api.profile()),
-      rows_(rows),
-      mapper_(mapped_columns(stream), stream.key, watched(stream.new_fields)),
-      finish_(std::move(finish)) {
+    : api_(api), profile_(api.profile()), rows_(rows), mapper_(as_read(stream)), finish_(std::move(finish)) {
   if (stream.from == "events") properties_ = place_of(stream, "event_props");
 }
 
 void RecordReader::fail(const Shape& shape, const std::string& place, const std::string& expected,
                         const std::string& found) const {
-  throw UnknownStructure(
-      place,
-      fmt::format("the answer of {} is not built as expected: expected {}, found {}. Nothing of it was loaded, and it "
-                  "is kept in the quarantine. If CleverTap's API has changed, say how in api_profile of the source "
-                  "(now {})",
-                  shape.path.substr(0, shape.path.find('?')), expected, found, profile_.version()),
-      shape.kept);
+  api_.not_understood(place, shape.path, expected, found, shape.kept);
 }
 
-std::string RecordReader::member_with_rows(std::string_view body) const {
+// The records stand under one of the names that the profile has for them.
+MappedPage RecordReader::map(std::string body) {
   const auto& names = profile_.names(rows_);
-  for (const auto& name : names)
-    if (body.find('"' + name + '"') != std::string_view::npos) return name;
-  return names.front();
+  auto mapped = mapper_.map(std::move(body), names.front());
+  for (auto name = names.begin() + 1; name != names.end() && mapped.batch.empty(); ++name)
+    mapped = mapper_.map(std::move(mapped.envelope), *name);
+  return mapped;
 }
 
-// An answer without records is an empty one, unless something else in it could be them.
+// An answer without records is an empty one, unless something else in it could be them. Those that were read are no
+// longer in the envelope.
 void RecordReader::check_list(const Shape& shape) const {
-  const auto& list = member(shape.envelope, profile_, rows_);
   const auto expected = fmt::format("a list \"{}\"", profile_.at(rows_));
-  if (list.is_array()) return;
-  if (!list.is_null()) fail(shape, profile_.at(rows_), expected, shown(list.dump()));
+  bool any = false;
+  for (const auto& name : profile_.names(rows_)) {
+    const auto list = shape.envelope.find(name);
+    if (list == shape.envelope.end() || list->is_null()) continue;
+    if (!list->is_array()) fail(shape, name, expected, described(*list));
+    if (!list->empty()) fail(shape, name, expected, fmt::format("a second one, \"{}\"", name));
+    any = true;
+  }
+  if (any) return;
   for (const auto& [name, value] : shape.envelope.items())
     if (value.is_structured() && !profile_.knows_member(name))
       fail(shape, profile_.at(rows_), expected, described(name, value));
@@ -101,7 +103,7 @@ std::string RecordReader::next_cursor(const Shape& shape) const {
   const auto& next = member(shape.envelope, profile_, "key.next_cursor");
   const auto expected = fmt::format("a text \"{}\", or none on the last page", profile_.at("key.next_cursor"));
   if (next.is_string()) return next.get<std::string>();
-  if (!next.is_null()) fail(shape, profile_.at("key.next_cursor"), expected, shown(next.dump()));
+  if (!next.is_null()) fail(shape, profile_.at("key.next_cursor"), expected, described(next));
   for (const auto& [name, value] : shape.envelope.items())
     if (!profile_.knows_member(name) && may_be_cursor(name, value))
       fail(shape, profile_.at("key.next_cursor"), expected, described(name, value));
@@ -128,8 +130,7 @@ RecordPage RecordReader::page(const std::string& path, std::string body) {
   shape.kept = body.substr(0, most_kept);
   if (const auto first = body.find_first_not_of(" \r\n\t"); first != std::string::npos && body[first] == '[')
     fail(shape, "", "an object", "a list");
-  const auto rows = member_with_rows(body);
-  auto mapped = mapper_.map(std::move(body), rows);
+  auto mapped = map(std::move(body));
   shape.envelope = json::parse(mapped.envelope, nullptr, false, false);
   if (shape.envelope.is_discarded()) throw Error(Remedy::retry, path + ": the answer is not valid JSON");
   const auto verdict = api_.dialect().judge(HttpRequest("GET", path), 200, shape.envelope);
@@ -144,11 +145,13 @@ RecordPage RecordReader::page(const std::string& path, std::string body) {
 }
 
 Batch RecordReader::saved(std::string text) {
-  const auto answer = json::parse(text, nullptr, false);
+  const auto answer = parse_answer(text);
   const auto& error = member(answer, profile_, "key.error");
-  if (!error.is_null()) throw Error(Remedy::give_up, "the API refused: " + shown(error.dump()));
-  const auto rows = member_with_rows(text);
-  auto batch = mapper_.map_saved(std::move(text), rows);
+  if (!error.is_null()) throw Error(Remedy::give_up, "the API refused: " + shown(dumped(error)));
+  const auto& names = profile_.names(rows_);
+  const auto found = std::find_if(names.begin(), names.end(),
+                                  [&](const auto& name) { return answer.is_object() && answer.contains(name); });
+  auto batch = mapper_.map_saved(std::move(text), found == names.end() ? names.front() : *found);
   finish_(batch);
   batch.compact();
   return batch;

@@ -31,7 +31,7 @@ class RecordReader {
 
  private:
   struct Shape;
-  std::string member_with_rows(std::string_view body) const;
+  MappedPage map(std::string body);
   void check_list(const Shape& shape) const;
   std::string next_cursor(const Shape& shape) const;
   void check_rows(const Shape& shape, const Batch& batch) const;

@@ -7,6 +7,7 @@
 
 #include "connectors/clevertap_records.hpp"
 #include "core/json_cell.hpp"
+#include "core/read_json.hpp"
 
 // What the records of CleverTap do not say as the columns need it.
 
@@ -110,7 +111,7 @@ std::function<void(Batch&)> profile_finisher(const StreamSpec& stream, const Api
     for (std::size_t i = 0; i < batch.rows(); ++i) {
       // Somebody with several devices has their ids below.
       if (batch.row(i)[object].is_null() && !batch.row(i)[devices].is_null()) {
-        const auto list = nlohmann::json::parse(batch.text(batch.row(i)[devices]), nullptr, false);
+        const auto list = read_json(batch.text(batch.row(i)[devices]));
         const auto& id = list.is_array() && !list.empty() ? member(list.front(), profile, "device.object_id") : list;
         if (id.is_string()) {
           const auto cell = batch.add_text(id.get_ref<const std::string&>());

@@ -55,10 +55,16 @@ class Columns {
     spec_.columns.emplace_back(std::move(name), type, paths.front(), required, std::move(comment));
     spec_.columns.back().aliases.assign(paths.begin() + 1, paths.end());
   }
+  // An object whose members the app's makers name.
+  void add_open(std::string name, std::string_view entry) {
+    add(std::move(name), Type::json, entry);
+    spec_.columns.back().open = true;
+  }
   // One that is not in the records.
-  void make(std::string name, DataType type, std::string comment = {}) {
+  void make(std::string name, DataType type, std::string comment = {}, std::vector<std::string> made_of = {}) {
     spec_.columns.emplace_back(std::move(name), type, "", false, std::move(comment));
     spec_.columns.back().path.clear();
+    spec_.columns.back().made_of = std::move(made_of);
   }
 
  private:
@@ -91,18 +97,25 @@ void promote(StreamSpec& spec, const std::string& name, const Settings& table, c
                                  : root == "session_props" ? "event.session"
                                  : root == "profile"       ? "event.profile"
                                                            : "";
-  if (entry.empty() || dot == std::string::npos || dot + 1 == text.size()) {
+  auto inside = dot == std::string::npos ? std::string() : text.substr(dot + 1);
+  const bool gap = root == "profile" && ("." + inside + ".").find("..") != std::string::npos;
+  if (entry.empty() || inside.empty() || gap) {
     faults.emplace_back(table.where("path"), fmt::format("\"{}\" is no path into a record; expected one like "
                                                          "event_props.Amount, session_props.… or profile.…",
                                                          text));
     return;
   }
-  auto inside = text.substr(dot + 1);
+  if (inside.find('/') != std::string::npos) {
+    faults.emplace_back(table.where("path"),
+                        fmt::format("\"{}\": a value whose name has a slash in it cannot be promoted", text));
+    return;
+  }
   if (root == "profile") std::replace(inside.begin(), inside.end(), '.', '/');
   std::vector<std::string> paths;
   for (const auto& above : profile.names(entry)) paths.push_back(above + "/" + inside);
   const auto taken = std::find_if(spec.columns.begin(), spec.columns.end(), [&](const Column& c) {
-    return c.name == name || c.path == paths.front() || holds(c.aliases, paths.front());
+    return c.name == name || holds(paths, c.path) ||
+           std::any_of(c.aliases.begin(), c.aliases.end(), [&](const auto& path) { return holds(paths, path); });
   });
   if (taken != spec.columns.end()) {
     faults.emplace_back(table.where(), fmt::format("\"{}\" ({}): the column {} has that name or path already", name,
@@ -121,8 +134,10 @@ StreamSpec events(const Settings& settings, const ApiProfile& profile, Faults& f
   spec.mode = LoadMode::append;
   Columns columns(spec, profile);
   columns.make("event_name", Type::text);
-  columns.make("event_date", Type::date, "the project's day");
-  columns.make("ts", Type::timestamp, "when it happened");
+  // What a window is replaced by, and partitioned, and compared with `event_counts`: `ts_local` is a text, as it came,
+  // and the days of `ts` are those of UTC.
+  columns.make("event_date", Type::date, "the project's day", profile.names("event.ts"));
+  columns.make("ts", Type::timestamp, "when it happened", profile.names("event.ts"));
   columns.add("ts_local", Type::text, "event.ts", true, "the same in the project's time zone, as received");
   columns.add("object_id", Type::text, "event.object_id", false, "the device");
   columns.add("identity", Type::text, "event.identity", false, "the person, where known");
@@ -132,8 +147,8 @@ StreamSpec events(const Settings& settings, const ApiProfile& profile, Faults& f
   columns.add("platform", Type::text, "event.platform");
   if (settings.node())
     for (const auto& [name, table] : settings.named("promote")) promote(spec, name, table, profile, faults);
-  columns.add("event_props", Type::json, "event.props");
-  columns.add("session_props", Type::json, "event.session");
+  columns.add_open("event_props", "event.props");
+  columns.add_open("session_props", "event.session");
   columns.add("profile", Type::json, "event.profile", true, "the person as of now, not as of the event");
   return spec;
 }
@@ -149,18 +164,32 @@ StreamSpec event_counts(const Settings& settings, const ApiProfile& profile) {
   return spec;
 }
 
+// The member `inner` of the items of the list `list`, by all their names.
+std::vector<std::string> paths_in(const ApiProfile& profile, std::string_view list, std::string_view inner) {
+  std::vector<std::string> paths;
+  for (const auto& above : profile.names(list))
+    for (const auto& name : profile.names(inner)) paths.push_back(above + "/" + name);
+  return paths;
+}
+
 StreamSpec profiles(const Settings& settings, const ApiProfile& profile) {
   auto spec = named("profiles", settings, "The people who did one of the events, as of their last read");
   spec.cursor = Cursor::value;
   spec.key = {"person"};
   Columns columns(spec, profile);
-  columns.make("person", Type::text, "the identity, or the device's id of somebody who is not known");
+  // See profile_finisher.
+  const auto devices = paths_in(profile, "profile.devices", "device.object_id");
+  auto person = devices;
+  for (const auto* entry : {"profile.identity", "profile.object_id"})
+    person.insert(person.end(), profile.names(entry).begin(), profile.names(entry).end());
+  columns.make("person", Type::text, "the identity, or the device's id of somebody who is not known", person);
   columns.add("identity", Type::text, "profile.identity");
   columns.add("object_id", Type::text, "profile.object_id", false, "the (first) device");
+  spec.columns.back().made_of = devices;
   columns.add("email", Type::text, "profile.email");
   columns.add("phone", Type::text, "profile.phone");
   columns.add("name", Type::text, "profile.name");
-  columns.add("properties", Type::json, "profile.properties");
+  columns.add_open("properties", "profile.properties");
   columns.add("events", Type::json, "profile.events", false, "how often and when first and last, by event");
   columns.add("devices", Type::json, "profile.devices");
   return spec;

@@ -5,10 +5,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "connectors/facebook_ads_accounts.hpp"
 #include "connectors/facebook_ads_api.hpp"
+#include "connectors/facebook_ads_insights.hpp"
 #include "connectors/facebook_ads_objects.hpp"
-#include "connectors/facebook_ads_reports.hpp"
 #include "connectors/facebook_ads_streams.hpp"
+#include "core/read_json.hpp"
 
 namespace sluice {
 namespace {
@@ -30,7 +32,7 @@ class FacebookAds final : public Connector {
   task<std::vector<Partition>> partitions(const StreamSpec& stream) override;
   task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) override;
   task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) override;
-  Batch parse(const StreamSpec& stream, std::string_view reply) const override;
+  Batch parse(const StreamSpec& stream, const std::string& partition, std::string_view reply) const override;
   std::optional<Day> earliest(const StreamSpec& stream, const Partition& partition) const override;
   // Reports are made by Meta while we wait: waiting for several costs nothing.
   int parallel_slices() const override { return 8; }
@@ -65,11 +67,11 @@ task<void> FacebookAds::read(const StreamSpec& stream, const Slice& slice, Outpu
   return read_objects(api_, stream, slice, out);
 }
 
-Batch FacebookAds::parse(const StreamSpec& stream, std::string_view reply) const {
-  const auto answer = nlohmann::json::parse(reply, nullptr, false);
+Batch FacebookAds::parse(const StreamSpec& stream, const std::string&, std::string_view reply) const {
+  const auto answer = read_json(reply);
   if (answer.is_object() && answer.contains("error"))
     throw Error(Remedy::give_up, fmt::format("the API refused: {}", answer["error"].dump()));
-  auto mapper = object_mapper(stream);  // insights have no member that it passes over
+  auto mapper = object_mapper(stream);  // of insights too: they have no `id`, which it passes over
   auto batch = mapper.map_saved(std::string(reply), "data");
   keep_each_creative_once(batch, stream);
   return batch;
@@ -90,7 +92,7 @@ task<void> FacebookAds::check_token(std::vector<Finding>& findings) {
   Headers parameters{{"fields", "id,name"}};
   Caller caller("");
   const auto answer = co_await api_.get("me", std::move(parameters), std::move(caller));
-  const auto me = nlohmann::json::parse(answer.body, nullptr, false);
+  const auto me = read_json(answer.body);
   const auto name = me.is_object() ? me.value("name", nlohmann::json()) : nlohmann::json();
   findings.emplace_back(Finding::Level::ok,
                         fmt::format("the access token is valid: it belongs to {}",

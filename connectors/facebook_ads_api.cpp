@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/read_json.hpp"
 #include "net/api_options.hpp"
 
 namespace sluice::facebook {
@@ -217,7 +218,7 @@ task<std::optional<MappedPage>> EdgeWalk::next() {
 // Meta: `paging.next` alone says that there is more; a short or empty page does not say that there is not, and
 // `cursors.after` is there on the last page too. `next` is never fetched: it may hold the token.
 void EdgeWalk::turn(const std::string& envelope) {
-  const auto page = json::parse(envelope, nullptr, false);
+  const auto page = read_json(envelope);
   if (!page.is_object() || !page.contains("data") || !page["data"].is_array())
     throw Error(Remedy::retry, fmt::format("{}: the answer has no list of rows", node_));
   const auto paging = page.value("paging", json::object());
@@ -229,6 +230,22 @@ void EdgeWalk::turn(const std::string& envelope) {
     throw Error(Remedy::retry, fmt::format("{}: the API says that there is another page, but not where", node_));
   after_ = after.get<std::string>();
   guard_.visit(after_);
+}
+
+task<std::optional<MappedPage>> next_page(EdgeWalk& walk) {
+  try {
+    co_return co_await walk.next();
+  } catch (const ApiError& error) {
+    if (error.remedy() != Remedy::shrink || error.reason() == facebook_reason::too_deep) throw;
+    throw Error(
+        Remedy::retry,
+        fmt::format("even a page of one row was too large: {}. If it stays, ask for fewer fields", error.what()));
+  }
+}
+
+void refuse_rejects(const Batch& batch, const std::string& node) {
+  if (batch.rejects.empty()) return;
+  throw Error(Remedy::retry, fmt::format("{}: a row cannot be read: {}", node, batch.rejects.front().reason));
 }
 
 void Filters::add(Level level, const char* field, const char* op, const std::string& value) {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "connectors/facebook_ads_dialect.hpp"
-#include "connectors/facebook_ads_fields.hpp"
+#include "connectors/facebook_ads_enumerations.hpp"
 #include "connectors/registry.hpp"
 #include "core/row_mapper.hpp"
 #include "net/api.hpp"
@@ -68,7 +68,8 @@ class GraphApi {
   std::unique_ptr<Api> api_;
 };
 
-// Walks the pages of an edge. Its pages shrink to half as often as the API finds them too large, and grow back slowly.
+// Walks the pages of an edge: Meta's word for the list of what belongs to an object, like act_1/campaigns. Pages shrink
+// to half as often as the API finds them too large, and grow back slowly.
 class EdgeWalk {
  public:
   EdgeWalk(GraphApi& api, RowMapper& mapper, std::string node, Headers parameters, Caller caller);
@@ -92,6 +93,13 @@ class EdgeWalk {
   bool done_ = false;
   PageGuard guard_;
 };
+
+// The next page of a list of objects or accounts. Throws Error(retry) when even a page of one row is too large: Meta
+// refuses such a page now and then, for no reason that lasts.
+task<std::optional<MappedPage>> next_page(EdgeWalk& walk);
+// Throws Error(retry) when a row of the node's list could not be read: where rows say what there is to read, one that
+// is left out would be missed silently.
+void refuse_rejects(const Batch& batch, const std::string& node);
 
 // A `filtering` parameter: conditions joined by AND.
 class Filters {

@@ -10,6 +10,7 @@
 
 #include "connectors/facebook_ads_usage.hpp"
 #include "core/clean_text.hpp"
+#include "core/read_json.hpp"
 
 namespace sluice {
 namespace {
@@ -244,19 +245,17 @@ std::string beginning(const std::string& body) {
 
 // A byte that is not UTF-8 does not make an answer useless.
 json parse_tolerant(const std::string& body) {
-  auto answer = json::parse(body, nullptr, false);
-  if (answer.is_discarded()) answer = json::parse(clean_text(body), nullptr, false);
+  auto answer = read_json(body);
+  if (answer.is_discarded()) answer = read_json(clean_text(body));
   return answer;
 }
 
-// The path behind host and version.
-std::string_view node_of(std::string_view url) {
+// The path behind the version.
+std::string_view node_of(std::string_view url, const std::string& api_version) {
   url = url.substr(0, url.find_first_of("?#"));
-  const auto host = url.find("://");
-  if (host == url.npos) return url;
-  const auto version = url.find("/v", host + 3);
-  const auto node = version == url.npos ? url.npos : url.find('/', version + 1);
-  return node == url.npos ? std::string_view() : url.substr(node + 1);
+  const auto version = "/" + api_version + "/";
+  const auto at = url.find(version);
+  return at == url.npos ? std::string_view() : url.substr(at + version.size());
 }
 
 }  // namespace
@@ -337,7 +336,7 @@ Verdict FacebookDialect::judge_error(const json& error, int status, const std::s
 Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& response) const {
   const auto& bucket = request.scope;
   auto usage = read_facebook_usage(response, bucket);
-  const auto node = node_of(request.url);
+  const auto node = node_of(request.url, api_version_);
   const bool of_report = !node.empty() && std::isdigit(static_cast<unsigned char>(node.front()));
 
   Verdict verdict;

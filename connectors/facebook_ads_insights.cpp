@@ -1,11 +1,13 @@
+#include "connectors/facebook_ads_insights.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "connectors/facebook_ads_fields.hpp"
 #include "connectors/facebook_ads_merge.hpp"
 #include "connectors/facebook_ads_objects.hpp"
-#include "connectors/facebook_ads_reports.hpp"
 
 namespace sluice::facebook {
 namespace {
@@ -72,7 +74,7 @@ struct InsightsReader::Job {
         out(o),
         query(insights_query(s)),
         account(slice.partition().id),
-        mapper(s.columns, s.key, s.new_fields),
+        mapper(s),
         key(key_places(s)),
         impressions_at(find_impressions(s, query)) {}
   Caller caller() const { return Caller(account, out); }
@@ -256,12 +258,14 @@ task<void> InsightsReader::split_by_fields(Job& job, ReportAsk ask) {
 // The one object of the ask, for the quarantine: the rest of its day is loaded, and what the table has of it stays.
 Reject InsightsReader::unreadable(const Job& job, const ReportAsk& ask, const std::string& why) {
   const auto day = format_day(ask.since);
+  const auto id = id_field(ask.above);
+  const auto row = guarded(job.stream, {{"account_id", job.account}, {"date_start", day}, {id, ask.ids.front()}});
   Reject reject;
   // With breakdowns it has rows whose keys are not known.
-  if (job.query.breakdowns.empty()) reject.key = json({job.account, day, ask.ids.front()}).dump();
+  if (job.query.breakdowns.empty()) reject.key = json({row.at("account_id"), row.at("date_start"), row.at(id)}).dump();
   reject.reason = why;
   reject.rule = "report";
-  reject.raw = json({{"account_id", job.account}, {"date_start", day}, {id_field(ask.above), ask.ids.front()}}).dump();
+  reject.raw = row.dump();
   return reject;
 }
 

@@ -1,7 +1,10 @@
 #include "connectors/facebook_ads_merge.hpp"
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
+
+#include "core/row_guard.hpp"
 
 namespace sluice::facebook {
 namespace {
@@ -77,6 +80,12 @@ Batch merge_by_key(const Batch& a, const Batch& b, std::span<const std::pair<std
     if (others.count(name) > 0 && rejected.count(name) == 0) append_row(merged, b, row);
   }
   return merged;
+}
+
+nlohmann::json guarded(const StreamSpec& stream, const nlohmann::json& row) {
+  if (stream.guard == nullptr) return row;
+  std::int64_t ignored = 0;
+  return nlohmann::json::parse(stream.guard->page(row.dump(), "data", true, ignored));
 }
 
 }  // namespace sluice::facebook

@@ -1,4 +1,5 @@
 #pragma once
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 
 #include "core/batch.hpp"
@@ -16,5 +17,8 @@ void append_rows(Batch& to, const Batch& from);
 // Rows of one report that had to be asked for in two halves of its fields: those with the same key become one row. A
 // row that was rejected in either half is no row.
 Batch merge_by_key(const Batch& a, const Batch& b, std::span<const std::pair<std::size_t, Type>> key);
+
+// A row that is made of what was asked for, as the stream's rows are stored.
+nlohmann::json guarded(const StreamSpec& stream, const nlohmann::json& row);
 
 }  // namespace sluice::facebook

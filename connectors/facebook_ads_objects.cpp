@@ -3,52 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <set>
 
+#include "connectors/facebook_ads_merge.hpp"
 #include "connectors/facebook_ads_streams.hpp"
 
 namespace sluice::facebook {
 namespace {
-
-using namespace std::chrono_literals;
-using nlohmann::json;
-
-constexpr const char* partition_fields = "account_id,name,account_status,timezone_name";
-
-// Meta: of a closed or disabled account nothing changes any more.
-const char* inactive_reason(std::int64_t status) {
-  if (status == 2) return "the ad account is disabled";
-  return status == 101 ? "the ad account is closed" : nullptr;
-}
-
-Partition partition_of(const std::string& id, const std::string& name, const std::string& zone, std::int64_t status) {
-  Partition partition(id, utc(), name);
-  if (const auto loaded = load_zone(zone)) {
-    partition.zone = *loaded;
-  } else {
-    partition.active = false;
-    partition.inactive_reason =
-        fmt::format("its time zone \"{}\" is not known to this machine; update the package tzdata", zone);
-  }
-  if (const auto* reason = inactive_reason(status)) {
-    partition.active = false;
-    partition.inactive_reason = reason;
-  }
-  return partition;
-}
-
-std::vector<Column> partition_columns() {
-  return {Column("account_id", Type::text, "", true), Column("name", Type::text), Column("account_status", Type::int64),
-          Column("timezone_name", Type::text)};
-}
-
-Partition partition_of(const Batch& batch, std::size_t row) {
-  const auto cells = batch.row(row);
-  const auto text = [&](std::size_t i) {
-    return cells[i].is_null() ? std::string() : std::string(batch.text(cells[i]));
-  };
-  return partition_of(text(0), text(1), text(3), cells[2].is_null() ? 1 : cells[2].integer);
-}
 
 Level level_of(const StreamSpec& stream) {
   if (stream.from == "campaigns") return Level::campaign;
@@ -57,24 +18,6 @@ Level level_of(const StreamSpec& stream) {
 
 const char* edge_of(Level level) {
   return level == Level::campaign ? "campaigns" : level == Level::adset ? "adsets" : "ads";
-}
-
-// Where rows say what there is to read, one that is left out would be missed silently.
-void refuse_rejects(const Batch& batch, const std::string& node) {
-  if (batch.rejects.empty()) return;
-  throw Error(Remedy::retry, fmt::format("{}: a row cannot be read: {}", node, batch.rejects.front().reason));
-}
-
-// The next page of objects. Meta refuses a page of one row now and then, for no reason that lasts.
-task<std::optional<MappedPage>> next_page(EdgeWalk& walk) {
-  try {
-    co_return co_await walk.next();
-  } catch (const ApiError& error) {
-    if (error.remedy() != Remedy::shrink || error.reason() == facebook_reason::too_deep) throw;
-    throw Error(
-        Remedy::retry,
-        fmt::format("even a page of one row was too large: {}. If it stays, ask for fewer fields", error.what()));
-  }
 }
 
 // The objects of a level in an account, whatever their status. Meta walks only so many pages of one question: where
@@ -158,117 +101,21 @@ Filters any_status(Level level) {
   return filters;
 }
 
-// What the row mapper reads as one row, as a page.
-std::string page_of(std::string object) {
-  return "{\"data\":[" + std::move(object) + "]}";
+std::optional<std::int64_t> changed_after(const Slice& slice) {
+  const auto* range = slice.value_range();
+  if (range == nullptr || !range->after) return {};
+  const auto after = parse_instant(*range->after);
+  if (!after)
+    throw Error(Remedy::give_up, fmt::format("the progress \"{}\" of {} is not an instant like 2026-03-01T12:00:00Z",
+                                             *range->after, slice.partition().id));
+  // Meta: GREATER_THAN_OR_EQUAL is not supported for times.
+  return std::chrono::floor<std::chrono::seconds>(after->time_since_epoch()).count() - 1;
 }
 
 }  // namespace
 
-Accounts::Accounts(GraphApi& api) : api_(api), asking_(api.executor(), 1) {}
-
-task<std::vector<Partition>> Accounts::partitions() {
-  const auto permit = co_await asking_.acquire();
-  const auto now = api_.clock().uptime();
-  if (asked_ && now - *asked_ < 5min) co_return known_;
-  auto fresh = co_await fetch();
-  known_ = std::move(fresh);
-  asked_ = now;
-  co_return known_;
-}
-
-task<std::vector<Partition>> Accounts::fetch() {
-  if (api_.accounts().empty()) co_return co_await fetch_all();
-  co_return co_await fetch_named();
-}
-
-task<std::vector<Partition>> Accounts::fetch_all() {
-  std::vector<Partition> all;
-  RowMapper mapper(partition_columns(), {"account_id"});
-  Headers parameters{{"fields", partition_fields}};
-  Caller caller("");
-  EdgeWalk walk(api_, mapper, "me/adaccounts", std::move(parameters), std::move(caller));
-  for (auto page = co_await next_page(walk); page; page = co_await next_page(walk)) {
-    refuse_rejects(page->batch, "me/adaccounts");
-    for (std::size_t row = 0; row < page->batch.rows(); ++row) {
-      auto partition = partition_of(page->batch, row);
-      const auto same = [&](const Partition& p) { return p.id == partition.id; };  // pages shift while they are read
-      if (std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(partition));
-    }
-  }
-  co_return all;
-}
-
-task<std::vector<Partition>> Accounts::fetch_named() {
-  std::vector<Partition> all;
-  const auto ids = api_.accounts();
-  for (const auto& id : ids) {
-    auto partition = co_await fetch_one(id);
-    all.push_back(std::move(partition));
-  }
-  // One account that cannot be read is left out; if it is all of them, something else is wrong.
-  const bool any = std::any_of(all.begin(), all.end(), [](const Partition& p) { return p.active || !p.name.empty(); });
-  if (!any)
-    throw Error(Remedy::give_up, fmt::format("none of the ad accounts can be read: {}", all.front().inactive_reason));
-  co_return all;
-}
-
-task<Partition> Accounts::fetch_one(std::string id) {
-  Headers parameters{{"fields", partition_fields}};
-  Caller caller(id);
-  std::optional<HttpResponse> answer;
-  std::string refused;
-  try {
-    answer = co_await api_.get("act_" + id, std::move(parameters), std::move(caller));
-  } catch (const ApiError& error) {
-    if (error.reason() != facebook_reason::no_access) throw;
-    refused = error.what();
-  }
-  if (!answer) {
-    Partition partition(id);
-    partition.active = false;
-    partition.inactive_reason = refused;
-    co_return partition;
-  }
-  RowMapper mapper(partition_columns(), {"account_id"});
-  const auto page = mapper.map(page_of(std::move(answer->body)), "data");
-  if (page.batch.rows() != 1) throw Error(Remedy::retry, fmt::format("act_{}: the answer is not an ad account", id));
-  co_return partition_of(page.batch, 0);
-}
-
-task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
-  auto mapper = object_mapper(stream);
-  const auto fields = object_fields(stream);
-  const auto ids = api.accounts();
-  if (ids.empty()) {
-    Headers parameters{{"fields", fields}};
-    Caller caller("", out);
-    EdgeWalk walk(api, mapper, "me/adaccounts", std::move(parameters), std::move(caller));
-    for (auto page = co_await next_page(walk); page; page = co_await next_page(walk))
-      co_await out.emit(std::move(page->batch));
-    co_return;
-  }
-  std::size_t refused = 0;
-  for (const auto& id : ids) {
-    Headers parameters{{"fields", fields}};
-    Caller caller(id, out);
-    std::optional<HttpResponse> answer;
-    Batch batch(stream.columns.size());
-    try {
-      answer = co_await api.get("act_" + id, std::move(parameters), std::move(caller));
-    } catch (const ApiError& error) {
-      if (error.reason() != facebook_reason::no_access || ++refused == ids.size()) throw;
-      // Its row stays as it is, and the quarantine says why.
-      batch.rejects.push_back(
-          {json::array({id}).dump(), error.what(), error.reason(), json{{"account_id", id}}.dump()});
-    }
-    if (answer) batch = mapper.map(page_of(std::move(answer->body)), "data").batch;
-    co_await out.emit(std::move(batch));
-  }
-}
-
 RowMapper object_mapper(const StreamSpec& stream) {
-  RowMapper mapper(stream.columns, stream.key, stream.new_fields);
+  RowMapper mapper(stream);
   mapper.ignore("id");  // Meta: every object comes with it
   return mapper;
 }
@@ -285,21 +132,6 @@ void keep_each_creative_once(Batch& batch, const StreamSpec& stream) {
   }
   batch.compact();
 }
-
-namespace {
-
-std::optional<std::int64_t> changed_after(const Slice& slice) {
-  const auto* range = slice.value_range();
-  if (range == nullptr || !range->after) return {};
-  const auto after = parse_instant(*range->after);
-  if (!after)
-    throw Error(Remedy::give_up, fmt::format("the progress \"{}\" of {} is not an instant like 2026-03-01T12:00:00Z",
-                                             *range->after, slice.partition().id));
-  // Meta: GREATER_THAN_OR_EQUAL is not supported for times.
-  return std::chrono::floor<std::chrono::seconds>(after->time_since_epoch()).count() - 1;
-}
-
-}  // namespace
 
 task<void> read_objects(GraphApi& api, const StreamSpec& stream, const Slice& slice, Output& out) {
   const auto level = level_of(stream);

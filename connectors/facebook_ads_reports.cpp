@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/read_json.hpp"
+
 namespace sluice::facebook {
 namespace {
 
@@ -45,15 +47,15 @@ Headers report_parameters(const InsightsQuery& query, const ReportAsk& ask) {
 }
 
 // How far a report is.
-struct Progress {
+struct Standing {
   std::string status;
   int percent = 0;
   bool started() const { return percent > 0 || (status != "Job Not Started" && status != "Job Started"); }
-  bool operator==(const Progress&) const = default;
+  bool operator==(const Standing&) const = default;
 };
 
 // The error of a failed report, as replies have it.
-json error_of(const json& report) {
+json error_of_report(const json& report) {
   json error = {{"type", "report"}};
   for (const auto& [theirs, ours] :
        {std::pair("error_code", "code"), std::pair("error_subcode", "error_subcode"),
@@ -83,7 +85,7 @@ task<std::string> Reports::submit(const InsightsQuery& query, const ReportAsk& a
   const auto node = fmt::format("act_{}/insights", caller.account);
   auto parameters = report_parameters(query, ask);
   const auto answer = co_await api_.post(node, std::move(parameters), std::move(caller));
-  const auto parsed = json::parse(answer.body, nullptr, false);
+  const auto parsed = read_json(answer.body);
   // Meta's documentation shows a bare number where its servers send a text in an object.
   const auto id = plain(parsed.is_object() ? parsed.value("report_run_id", json()) : parsed);
   if (id.empty() || id.find_first_not_of("0123456789") != std::string::npos)
@@ -97,16 +99,16 @@ task<Reports::State> Reports::watch(std::string report, Caller caller, std::stri
   const auto began = clock.uptime();
   auto moved = began;
   auto pause = options.poll.least;
-  Progress last;
+  Standing last;
   while (true) {
     if (pause > Duration::zero()) co_await clock.sleep_for(pause);
     pause = std::min(options.poll.most, pause + pause / 2);
     Headers no_parameters;
     const auto answer = co_await api_.get(report, std::move(no_parameters), caller);
-    const auto parsed = json::parse(answer.body, nullptr, false);
+    const auto parsed = read_json(answer.body);
     if (!parsed.is_object()) throw Error(Remedy::retry, fmt::format("report {}: the answer is not an object", report));
 
-    Progress now;
+    Standing now;
     now.status = plain(parsed.value("async_status", json()));
     now.percent = std::atoi(plain(parsed.value("async_percent_completion", json())).c_str());
     // Meta: 100 % with "Job Running" happens, and "Job Completed" before 100 % would be read too early.
@@ -116,7 +118,7 @@ task<Reports::State> Reports::watch(std::string report, Caller caller, std::stri
       co_return State::lost;
     }
     if (now.status == "Job Failed") {
-      const auto verdict = api_.dialect().judge_error(error_of(parsed), 0, "act_" + caller.account, true);
+      const auto verdict = api_.dialect().judge_error(error_of_report(parsed), 0, "act_" + caller.account, true);
       const auto remedy = verdict.error->remedy();
       why = fmt::format("it failed: {}", verdict.error->what());
       if (remedy == Remedy::slow_down) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "connectors/facebook_ads_fields.hpp"
+
 namespace sluice::facebook {
 namespace {
 

@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "connectors/facebook_ads_fields.hpp"
+#include "connectors/facebook_ads_enumerations.hpp"
 #include "core/schema.hpp"
 
 namespace sluice::facebook {

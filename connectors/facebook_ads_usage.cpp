@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "connectors/facebook_ads_dialect.hpp"
+#include "core/read_json.hpp"
 
 namespace sluice {
 namespace {
@@ -31,7 +32,7 @@ double most_of(const json& object, std::initializer_list<const char*> names) {
 
 json header(const HttpResponse& response, std::string_view name) {
   const auto text = response.header(name);
-  auto parsed = text ? json::parse(*text, nullptr, false) : json();
+  auto parsed = text ? read_json(*text) : json();
   return parsed.is_object() ? parsed : json::object();
 }
 

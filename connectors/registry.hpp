@@ -20,12 +20,15 @@ struct ConnectorContext {
   class HttpClient* http = nullptr;  // tests put a scripted one here; otherwise the connector makes its own
 };
 
-// One row per kind of source. Adding a connector is one file and one row here.
+// One row per kind of source, in registry.cpp (docs/adding-a-connector.md).
 struct ConnectorKind {
   std::string_view type;                   // `type:` in sources
   std::span<const Option> source_options;  // beside type
   std::span<const Option> stream_options;  // beside the common ones
   std::unique_ptr<Connector> (*make)(const Settings& source, const ConnectorContext& context);
+  // A stream option that says by itself what the stream is (a query), if there is one: a stream with it needs no
+  // `from`, and `configure` is given the option's name instead.
+  std::string_view defining_option = {};
 };
 
 std::span<const ConnectorKind> connector_kinds();

@@ -5,6 +5,12 @@
 
 namespace sluice {
 
+std::size_t Batch::bytes() const {
+  std::size_t size = cells_.size() * sizeof(Cell) + arena_.size();
+  for (const auto& reject : rejects) size += reject.bytes();
+  return size;
+}
+
 void Batch::reserve(std::size_t rows, std::size_t text_bytes) {
   cells_.reserve(rows * width_);
   arena_.reserve(text_bytes);

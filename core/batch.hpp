@@ -16,8 +16,11 @@ namespace sluice {
 struct Reject {
   std::string key;     // as key_text gives it; empty when it could not be read whole
   std::string reason;  // for a person: column, what was found, what was expected
-  std::string rule;    // stable, for grouping: "type", "required", "json", "cast"
+  std::string rule;    // stable, for grouping: "type", "required", "json", "cast", "window", or a connector's own
   std::string raw;     // the row as JSON
+
+  // Held in memory.
+  std::size_t bytes() const { return sizeof(Reject) + key.size() + reason.size() + rule.size() + raw.size(); }
 };
 
 // Rows of one stream on their way to a sink: row-major cells and one arena that owns every text.
@@ -28,8 +31,8 @@ class Batch {
   std::size_t width() const { return width_; }
   std::size_t rows() const { return width_ == 0 ? 0 : cells_.size() / width_; }
   bool empty() const { return cells_.empty() && rejects.empty(); }
-  // Bytes held: cells, texts and raw rows.
-  std::size_t bytes() const { return cells_.size() * sizeof(Cell) + arena_.size(); }
+  // Bytes held: cells, texts, raw rows and rejects.
+  std::size_t bytes() const;
   void reserve(std::size_t rows, std::size_t text_bytes);
 
   std::span<Cell> row(std::size_t i) { return {cells_.data() + i * width_, width_}; }

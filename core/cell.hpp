@@ -4,12 +4,14 @@
 
 namespace sluice {
 
-// How a cell holds its value. Which logical type it is, the column says: decimal, json, timestamp-as-text … are `text`
-// here until somebody needs the number.
-//   int64      boolean (0 or 1), int64, date (days since 1970-01-01), time (µs since midnight), timestamp (µs since
-//   1970 UTC) float64    float64 text       decimal (canonical: [-]digits[.digits]), text, json, uuid (canonical),
-//   bytes (raw)
-enum class Kind : std::uint8_t { null, absent, int64, float64, text };
+// How a cell holds its value; which logical type it is, the column says.
+enum class Kind : std::uint8_t {
+  null,
+  absent,   // the source did not mention it
+  int64,    // boolean (0, 1), int64, date (days since 1970), time (µs since midnight), timestamp (µs since 1970 UTC)
+  float64,  // float64
+  text      // decimal ([-]digits[.digits]), text, json, uuid (in lower case), bytes (as they are)
+};
 
 // One value of a row: 16 bytes, no ownership. Text lies in the batch's arena.
 struct Cell {
@@ -38,7 +40,7 @@ struct Cell {
     c.kind = Kind::absent;
     return c;
   }
-  // NULL and absent (the source did not mention it) are both stored as NULL.
+  // Both are stored as NULL.
   bool is_null() const { return kind == Kind::null || kind == Kind::absent; }
 };
 static_assert(sizeof(Cell) == 16 && std::is_trivially_copyable_v<Cell>);

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,6 +72,11 @@ class Connector {
   // The stream `from` (a name of the catalogue) shaped by a stream's options; checks what the option table cannot, and
   // adds a message per fault to `faults`.
   virtual StreamSpec configure(const std::string& from, const Settings& options, Faults& faults) const = 0;
+  // The types of columns that `configure` could not know and gave as text, by their names: asked of the source before
+  // the stream's table is made.
+  virtual task<std::map<std::string, DataType>> types(const StreamSpec&) {
+    co_return std::map<std::string, DataType>();
+  }
   // Accounts, customers, events … of the stream. A stream without partitions has one with an empty id.
   virtual task<std::vector<Partition>> partitions(const StreamSpec& stream) = 0;
   // Cursor::value: up to which value it is safe to read, to be stored as the next `done_to`. `at` is the instant that
@@ -78,9 +84,10 @@ class Connector {
   virtual task<std::string> horizon(const StreamSpec& stream, const Partition& partition, Instant at) = 0;
   // All rows of the slice, as batches of `stream.columns` in their order.
   virtual task<void> read(const StreamSpec& stream, const Slice& slice, Output& out) = 0;
-  // Rows of a reply that was saved in a file, for `preview --input` and for replaying the quarantine. Throws Error for
-  // what holds no rows: a refusal, or no reply at all.
-  virtual Batch parse(const StreamSpec& stream, std::string_view reply) const = 0;
+  // Rows of a reply that was saved in a file, for `preview --input`, or of one row of it, for replaying the quarantine.
+  // `partition` is the one that they are of, empty where nobody knows. Throws Error for what holds no rows: a refusal,
+  // or no reply at all.
+  virtual Batch parse(const StreamSpec& stream, const std::string& partition, std::string_view reply) const = 0;
   // The first day that the source still has, for Cursor::date.
   virtual std::optional<Day> earliest(const StreamSpec&, const Partition&) const { return {}; }
   // How many slices are worth extracting side by side, all runs together.

@@ -12,6 +12,7 @@ enum class Remedy {
   retry,             // the same again, later
   slow_down,         // the other side is throttling: wait, without counting it as a failure
   shrink,            // ask for less: a smaller page, a shorter window, fewer columns
+  postpone,          // nothing helps before `wait` is over, hours from now: end the run, another one starts then
   reauthenticate,    // the credential was refused: renew it once, then stop
   give_up,           // nothing a machine can do; the message tells a person what to do
   give_up_partition  // the same, and whatever else is asked of the partition (an account) would be refused like this
@@ -29,7 +30,9 @@ class Error : public std::runtime_error {
   // Every slice of the partition would fail like this.
   bool of_partition() const { return remedy_ == Remedy::give_up_partition || remedy_ == Remedy::reauthenticate; }
   // Worth another try by the pipeline's own `retry`, later: a passing cause.
-  bool passing() const { return remedy_ == Remedy::retry || remedy_ == Remedy::slow_down; }
+  bool passing() const {
+    return remedy_ == Remedy::retry || remedy_ == Remedy::slow_down || remedy_ == Remedy::postpone;
+  }
 
  private:
   Remedy remedy_;

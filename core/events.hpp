@@ -8,7 +8,7 @@
 #include "core/time.hpp"
 
 // What happens in sluice, said once: the daemon turns each event into its log line, its metrics and its server-sent
-// event. Nothing else logs or counts.
+// event. Whoever moves rows neither logs nor counts.
 
 namespace sluice {
 
@@ -21,7 +21,8 @@ struct RequestDone {
   std::int64_t received_bytes = 0;
 };
 struct RequestRetried {
-  std::string source, reason;  // reason: "throttled", "server_error", "timeout", "connection", "bad_answer", "token"
+  // reason: "throttled", "server_error", "timeout", "connection", "bad_answer", "token", or a word of the API's dialect
+  std::string source, reason;
   std::string message;
   Duration wait{};
 };
@@ -58,7 +59,8 @@ struct RunEnded {
   Duration took{};
   Counts counts;
   std::int64_t slices_published = 0, slices_failed = 0;
-  bool passing = false;  // failed for a cause that may pass: worth another try by the pipeline's own retry
+  bool passing = false;          // failed for a cause that may pass: worth another try by the pipeline's own retry
+  std::optional<Duration> wait;  // no other run is worth while before that is over (a quota of the day is used up)
   std::map<std::string, Instant> watermarks;  // of the streams whose watermark the run moved
 };
 struct SliceStarted {
@@ -95,8 +97,10 @@ struct SchemaChanged {
   std::string pipeline, stream, column, action;  // action: column_added, widened, refused, unknown_field
   std::string message;
 };
+// outcome: committed, rolled_back, or unknown (the reply to COMMIT was lost), which another one of these follows when
+// it has been found out. took: until COMMIT was answered or lost, without finding out.
 struct TransactionDone {
-  std::string sink, outcome;  // outcome: committed, rolled_back, unknown
+  std::string sink, outcome;
   Duration took{};
 };
 struct SinkState {

@@ -7,6 +7,7 @@
 #include "core/json_cell.hpp"
 #include "core/json_text.hpp"
 #include "core/row_fields.hpp"
+#include "core/row_guard.hpp"
 
 namespace sluice {
 
@@ -14,7 +15,8 @@ namespace json = simdjson::ondemand;
 
 class RowMapper::Impl {
  public:
-  Impl(const std::vector<Column>& columns, const std::vector<std::string>& key, NewFields new_fields);
+  Impl(const std::vector<Column>& columns, const std::vector<std::string>& key, NewFields new_fields,
+       std::shared_ptr<const RowGuard> guard);
   void ignore(std::string_view path) { root_.reach(path).second.ignored = true; }
   MappedPage map(std::string page, std::string_view rows, bool saved);
 
@@ -48,6 +50,7 @@ class RowMapper::Impl {
   std::vector<std::pair<std::size_t, Type>> key_;
   std::vector<bool> in_key_;
   NewFields new_fields_;
+  std::shared_ptr<const RowGuard> guard_;
   int extra_ = -1;
   RowLevel root_;
   json::parser parser_;
@@ -62,8 +65,9 @@ class RowMapper::Impl {
   std::string extra_text_;
 };
 
-RowMapper::Impl::Impl(const std::vector<Column>& columns, const std::vector<std::string>& key, NewFields new_fields)
-    : columns_(columns), in_key_(columns.size()), new_fields_(new_fields) {
+RowMapper::Impl::Impl(const std::vector<Column>& columns, const std::vector<std::string>& key, NewFields new_fields,
+                      std::shared_ptr<const RowGuard> guard)
+    : columns_(columns), in_key_(columns.size()), new_fields_(new_fields), guard_(std::move(guard)) {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (columns[i].name == extra_column && new_fields == NewFields::keep_in_extra) {
       extra_ = static_cast<int>(i);
@@ -108,6 +112,7 @@ MappedPage RowMapper::Impl::map(std::string page, std::string_view rows, bool sa
   if (page.starts_with("\xEF\xBB\xBF")) page.erase(0, 3);
   MappedPage mapped{Batch(columns_.size()), {}};
   batch_ = &mapped.batch;
+  if (guard_) page = guard_->page(std::move(page), rows, saved, batch_->repaired);
   auto document = open(page);
   document_ = &document;
   // Cells point into one copy of the whole page; only texts with escapes in them are written apart.
@@ -128,7 +133,11 @@ MappedPage RowMapper::Impl::map(std::string page, std::string_view rows, bool sa
     require(document.get_object().get(object));
     mapped.envelope = map_page(object, rows, saved);
   } else {
-    throw Error(Remedy::retry, fmt::format("the answer is JSON but holds no rows: {}", shown(page)));
+    // Not a word of it: it may hold what people typed.
+    throw Error(Remedy::retry, fmt::format("the answer is JSON but holds no rows: it is a {}",
+                                           kind == json::json_type::array    ? "list"
+                                           : kind == json::json_type::object ? "mapping"
+                                                                             : "single value"));
   }
   const char* rest = nullptr;
   if (!document.current_location().get(rest)) not_json(simdjson::TAPE_ERROR);
@@ -261,18 +270,17 @@ void RowMapper::Impl::keep_whole(std::size_t column, std::string_view object) {
 
 void RowMapper::Impl::note_new_field(RowField& field, json::value value) {
   const auto token = token_of(value);
+  // Never its value: nobody has said yet whether that may be shown.
   if (new_fields_ == NewFields::fail)
-    throw Error(
-        Remedy::give_up,
-        fmt::format("the source sends a new field \"{}\" ({}) and new_fields is \"fail\": add it to the stream's "
-                    "fields, or set schema.new_fields to add, keep_in_extra or ignore",
-                    field.path, shown(token)));
+    throw Error(Remedy::give_up,
+                fmt::format("the source sends a new field \"{}\" and new_fields is \"fail\": add it to the stream's "
+                            "fields, or set schema.new_fields to add, keep_in_extra or ignore",
+                            field.path));
   guess_type(field, token);
   if (extra_ < 0) return;
   const auto text = text_of(value);
   const auto state = check_json(text);
-  if (state == JsonState::broken)
-    return fail(-1, "json", fmt::format("\"{}\": found {}, expected JSON", field.path, shown(text)));
+  if (state == JsonState::broken) return fail(-1, "json", fmt::format("\"{}\": found what is not JSON", field.path));
   extra_text_ += extra_text_.empty() ? "{" : ",";
   append_json_string(extra_text_, field.path);
   extra_text_ += ':';
@@ -318,8 +326,10 @@ void RowMapper::Impl::reject_row(std::string_view raw) {
   batch_->rejects.push_back(std::move(reject));
 }
 
-RowMapper::RowMapper(const std::vector<Column>& columns, const std::vector<std::string>& key, NewFields new_fields)
-    : impl_(std::make_unique<Impl>(columns, key, new_fields)) {}
+RowMapper::RowMapper(const StreamSpec& stream)
+    : impl_(std::make_unique<Impl>(stream.columns, stream.key, stream.new_fields, stream.guard)) {}
+RowMapper::RowMapper(const std::vector<Column>& columns, const std::vector<std::string>& key)
+    : impl_(std::make_unique<Impl>(columns, key, NewFields::ignore, nullptr)) {}
 RowMapper::RowMapper(RowMapper&&) noexcept = default;
 RowMapper& RowMapper::operator=(RowMapper&&) noexcept = default;
 RowMapper::~RowMapper() = default;

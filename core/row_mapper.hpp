@@ -18,6 +18,8 @@ struct MappedPage {
 // JSON rows to cells. A row that does not fit becomes a Reject and the others go on; a page that is not JSON is an
 // Error(retry).
 //
+// Of a stream with a guard, what the guard hides is gone before anything is read.
+//
 // Numbers may stand in strings; they go to int64 and decimal exactly, never through a double. A member that is missing
 // is `absent`, one that is null is `null`; a missing or null part of the key is "" where the key's column is text, and
 // otherwise rejects the row. Of a member that stands twice in one object the last one counts. Members of nested objects
@@ -25,8 +27,9 @@ struct MappedPage {
 // other columns read members: what they leave is in it, and no new field.
 class RowMapper {
  public:
-  RowMapper(const std::vector<Column>& columns, const std::vector<std::string>& key,
-            NewFields new_fields = NewFields::ignore);
+  explicit RowMapper(const StreamSpec& stream);
+  // Rows that are looked up and not loaded.
+  RowMapper(const std::vector<Column>& columns, const std::vector<std::string>& key);
   RowMapper(RowMapper&&) noexcept;
   RowMapper& operator=(RowMapper&&) noexcept;
   ~RowMapper();

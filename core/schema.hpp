@@ -38,6 +38,8 @@ struct Column {
   bool required = false;  // a row without it is quarantined
   std::string comment;
   std::vector<std::string> aliases;  // other paths at which the source may give it
+  bool open = false;  // of JSON: an object whose members the account makes up itself; `discover` lists them
+  std::vector<std::string> made_of;  // paths of what the connector fills it from, where that is not its own path
 
   Column(std::string n, DataType t, std::string p = {}, bool r = false, std::string c = {})
       : name(std::move(n)), type(t), path(p.empty() ? name : std::move(p)), required(r), comment(std::move(c)) {}
@@ -60,6 +62,8 @@ enum class NewFields { add, keep_in_extra, ignore, fail };
 // The column that keep_in_extra fills: a JSON object of the undeclared fields, NULL where there are none.
 inline constexpr std::string_view extra_column = "_sluice_extra";
 
+class RowGuard;
+
 // What sluice knows of one stream before it reads it: the connector's catalogue entry, shaped by the stream's options.
 struct StreamSpec {
   std::string name;
@@ -71,11 +75,13 @@ struct StreamSpec {
   std::string cursor_column;     // date: the window's day column; value: tells the newer of two rows, may be empty
   LoadMode mode = LoadMode::merge;
   std::optional<Duration> lookback;  // date: how far back each run reads again
-  int slice_days = 1;                // date: days in one slice
+  int slice_days = 1;                // date: days in one slice; 0: all that one run reads again
   Duration settle{};                 // value: how far the horizon stays behind the start of the read
   std::string comment;
   NewFields new_fields = NewFields::ignore;  // keep_in_extra: the last column is `extra_column`, with an empty path
   Settings options;                          // the stream's own options, as the connector's table declares them
+  // What `mask` and `drop` take out of the source's rows, put there by the transform; none: rows stay as they come.
+  std::shared_ptr<const RowGuard> guard;
 };
 
 }  // namespace sluice

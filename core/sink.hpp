@@ -77,6 +77,32 @@ struct Published {
   std::int64_t version = 0;  // of the lane's progress now
 };
 
+// The rule under which an answer that nobody could read is kept: it is no row, and its slice is read again.
+inline constexpr std::string_view structure_rule = "structure";
+
+struct QuarantinedRow {
+  std::string id, slice, key, reason, rule, raw, run, first_seen, last_seen;
+};
+
+// Which rows of a stream's quarantine. What is empty does not narrow.
+struct QuarantineFilter {
+  std::string id = {}, slice = {}, rule = {}, run = {};
+  std::optional<Instant> since = {};  // rejected then or later
+};
+
+// A read of a slice that left rows in the quarantine.
+struct QuarantinedRead {
+  std::string slice, run;
+  Instant started;  // where the ledger does not say: when the rows were last seen
+};
+
+// What came of quarantined rows that were tried again: each is one of these.
+struct Replayed {
+  std::int64_t loaded = 0;
+  std::int64_t skipped = 0;  // their key or window was loaded since
+  std::int64_t refused = 0;  // they still do not fit
+};
+
 // One slice on its way into a table. Destroyed without publish, nothing happened.
 class Load {
  public:
@@ -86,16 +112,18 @@ class Load {
   // Columns (of the table) that this slice does not have: existing rows keep their values.
   virtual void without_columns(const std::vector<std::string>& names) = 0;
   // Rows, rejected rows, ledger and progress in one transaction. Throws Error: `retry` when the slice may be read and
-  // published again, `give_up` when another process took the lane over or the rows contradict the key.
-  // A COMMIT whose reply was lost is resolved here.
+  // published again, `give_up` when the rows contradict the key, `give_up_partition` when another process took the lane
+  // over. A COMMIT whose reply was lost is resolved here; where it cannot be, that is a `retry` too.
   virtual task<Published> publish(const Publication& publication) = 0;
-  // Instead of publish: writes the staged rejects alone, which take the place of the slice's in the quarantine. Rows,
-  // ledger and progress stay as they are.
+  // Instead of publish: writes the staged rejects alone, answers under the structure rule, which take the place of the
+  // slice's earlier ones in the quarantine. Its other rows there, the table, the ledger and the progress stay.
   virtual task<void> set_aside() = 0;
-};
-
-struct QuarantinedRow {
-  std::string id, slice, key, reason, rule, raw, run, first_seen, last_seen;
+  // Instead of publish, of a load that was opened with the run and the start of the read that left `rows` in the
+  // quarantine: they are tried again, each staged as a row or a reject with the raw text that it has there. In one
+  // transaction those that fit are written, except where a later read of the same window, or of the same key, is in the
+  // table; these and those leave the quarantine, the others stay with their new reason; the ledger gets a line of the
+  // lane `replay`. Throws Error(retry) when one is not in the quarantine any more; a lost COMMIT is resolved as above.
+  virtual task<Replayed> replay(const std::vector<QuarantinedRow>& rows) = 0;
 };
 
 // A warehouse database. All its connections are made, pooled and renewed inside.
@@ -128,8 +156,15 @@ class Sink {
                                            const std::string& run, Instant read_started) = 0;
 
   virtual task<std::int64_t> count_quarantined(const std::string& pipeline, const std::string& stream) = 0;
+  // The newest first.
   virtual task<std::vector<QuarantinedRow>> quarantined(const std::string& pipeline, const std::string& stream,
-                                                        std::size_t limit) = 0;
+                                                        const QuarantineFilter& filter, std::size_t limit) = 0;
+  // The reads that these rows are of, the newest first.
+  virtual task<std::vector<QuarantinedRead>> quarantined_reads(const std::string& pipeline, const std::string& stream,
+                                                               const QuarantineFilter& filter) = 0;
+  // Forgets the rows; how many they were.
+  virtual task<std::int64_t> drop_quarantined(const std::string& pipeline, const std::string& stream,
+                                              const QuarantineFilter& filter) = 0;
 
   // Reachable, privileges, versions: what `check --connect` reports.
   virtual task<std::vector<Finding>> check() = 0;

@@ -19,6 +19,21 @@ std::string Slice::window() const {
   return "all";
 }
 
+std::optional<Slice> parse_slice(std::string_view id) {
+  // Partitions may hold slashes, windows of days do not.
+  const bool range = id.ends_with(']');
+  const auto slash = range ? id.rfind("/(") : id.rfind('/');
+  const Partition partition(std::string(id.substr(0, slash == id.npos ? 0 : slash)));
+  const auto window = slash == id.npos ? id : id.substr(slash + 1);
+  if (window == "all") return Slice::whole(partition);
+  if (const auto days = parse_day_window(window)) return Slice::days(partition, days->from, days->to);
+  const auto comma = window.find(", ");
+  if (!range || !window.starts_with('(') || comma == window.npos) return {};
+  std::optional<std::string> after;
+  if (comma > 1) after = window.substr(1, comma - 1);
+  return Slice::values(partition, std::move(after), std::string(window.substr(comma + 2, window.size() - comma - 3)));
+}
+
 std::string Slice::id() const {
   return partition_.id.empty() ? window() : partition_.id + "/" + window();
 }

@@ -22,9 +22,10 @@ struct LaneId {
 
 // How far a lane has been loaded, as its sink remembers it.
 struct Progress {
-  std::optional<std::string>
-      done_to;               // ISO date, RFC 3339, or the value as the source printed it; nothing: never loaded
-  std::int64_t version = 0;  // the fence: each publish expects the one it read and leaves the next
+  // ISO date, RFC 3339, or the value as the source printed it; nothing: never loaded.
+  std::optional<std::string> done_to;
+  // The fence: each publish expects the one it read and leaves the next.
+  std::int64_t version = 0;
   std::optional<Instant> updated_at;
   bool operator==(const Progress&) const = default;
 };
@@ -48,8 +49,7 @@ struct DayWindow {
 };
 // What `Slice::window` says of days, read again; nothing where it is of another kind.
 std::optional<DayWindow> parse_day_window(std::string_view text);
-// Everything changed after `after` (exclusive; nothing: from the beginning) up to `upto`, as far as it was safe to
-// read.
+// Everything that changed after `after` (exclusive; nothing: from the beginning) up to `upto`, the horizon.
 struct ValueRange {
   std::optional<std::string> after;
   std::string upto;
@@ -82,5 +82,8 @@ class Slice {
   Partition partition_;
   std::variant<DayWindow, ValueRange, Whole> extent_;
 };
+
+// The slice of which `Slice::id` is this, its partition in UTC and without a name; nothing where no slice has it.
+std::optional<Slice> parse_slice(std::string_view id);
 
 }  // namespace sluice

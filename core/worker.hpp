@@ -11,7 +11,7 @@
 
 namespace sluice {
 
-// One thread for calls that block (SQLite, a name look-up), so that the loop never does. Calls run one after another,
+// One thread for calls that block (SQLite), so that the loop never does. Calls run one after another,
 // in the order they were made: an object that is only ever used inside `run` needs no lock.
 class Worker {
  public:

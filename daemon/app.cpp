@@ -159,6 +159,10 @@ RunRecord ended_record(RunRecord record, const RunEnded& ended, Instant now) {
   return record;
 }
 
+LogOptions quiet_log(const Arguments& arguments) {
+  return {std::max(arguments.log_level, Level::warning), arguments.log_format};
+}
+
 task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options) {
   options.why_cancelled = [&app] { return app.loop.why_cancelled(); };
   co_await app.state.run_started(record);

@@ -69,14 +69,13 @@ Inventory inventory_of(const Configuration& configuration);
 // The pipeline that was asked for. Throws Failure(2) that names those there are.
 const Pipeline& pipeline_or_fail(const Configuration& configuration, const std::string& name);
 const StreamPlan& stream_or_fail(const Pipeline& pipeline, const std::string& name);
+// Of commands whose output is their own: the log is for what goes wrong.
+LogOptions quiet_log(const Arguments& arguments);
 // A record of a run that begins now.
 RunRecord new_run(const Clock& clock, const std::string& pipeline, const std::string& trigger);
 // How the run ended, for the state.
 RunRecord ended_record(RunRecord record, const RunEnded& ended, Instant now);
 // The run itself between two entries in the state. `failure` that is no cancellation becomes a failed run.
 task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options);
-
-// Understands, does, and gives the process's exit code. Everything that is thrown ends here.
-int run_command(const Arguments& arguments);
 
 }  // namespace sluice

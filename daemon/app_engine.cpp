@@ -28,17 +28,17 @@ std::mt19937_64 seeded() {
 
 }  // namespace
 
-struct Engine::Source {
+struct Engine::MadeSource {
   std::unique_ptr<Connector> connector;
   SharedSource shared;
-  Source(std::unique_ptr<Connector> c, asio::any_io_executor executor)
+  MadeSource(std::unique_ptr<Connector> c, asio::any_io_executor executor)
       : connector(std::move(c)), shared(*connector, std::move(executor)) {}
 };
 
-struct Engine::Target {
+struct Engine::MadeSink {
   std::unique_ptr<Sink> sink;
   SharedSink shared;
-  Target(std::unique_ptr<Sink> s, const asio::any_io_executor& executor, int connections)
+  MadeSink(std::unique_ptr<Sink> s, const asio::any_io_executor& executor, int connections)
       : sink(std::move(s)), shared(*sink, executor, connections) {}
 };
 
@@ -51,36 +51,36 @@ void Engine::configure(std::shared_ptr<const Configuration> configuration) {
   const auto before = std::exchange(configuration_, std::move(configuration));
   if (!before) return;
   std::erase_if(sources_, [&](const auto& entry) { return !same_source(*before, *configuration_, entry.first); });
-  std::erase_if(targets_, [&](const auto& entry) { return !same_sink(*before, *configuration_, entry.first); });
+  std::erase_if(sinks_, [&](const auto& entry) { return !same_sink(*before, *configuration_, entry.first); });
 }
 
-std::shared_ptr<Engine::Source> Engine::source(const std::string& name) {
+std::shared_ptr<Engine::MadeSource> Engine::made_source(const std::string& name) {
   if (const auto at = sources_.find(name); at != sources_.end()) return at->second;
   const auto* settings = configuration_->source(name);
   if (!settings) throw Error(Remedy::give_up, fmt::format("there is no source {} in {}", name, configuration_->file));
   if (settings->settings.node()) hide(*settings->settings.node(), log_);
   const ConnectorContext context{name, executor_, clock_, events_, rng_};
-  auto made = std::make_shared<Source>(settings->kind->make(settings->settings, context), executor_);
+  auto made = std::make_shared<MadeSource>(settings->kind->make(settings->settings, context), executor_);
   return sources_.emplace(name, std::move(made)).first->second;
 }
 
-std::shared_ptr<Engine::Target> Engine::target(const std::string& name) {
-  if (const auto at = targets_.find(name); at != targets_.end()) return at->second;
+std::shared_ptr<Engine::MadeSink> Engine::made_sink(const std::string& name) {
+  if (const auto at = sinks_.find(name); at != sinks_.end()) return at->second;
   const auto* settings = configuration_->sink(name);
   if (!settings) throw Error(Remedy::give_up, fmt::format("there is no sink {} in {}", name, configuration_->file));
   if (settings->settings.node()) hide(*settings->settings.node(), log_);
   const SinkContext context{name, executor_, clock_, events_};
   auto sink = settings->kind->make(settings->settings, context);
-  auto made = std::make_shared<Target>(std::move(sink), executor_, connections_of(*settings));
-  return targets_.emplace(name, std::move(made)).first->second;
+  auto made = std::make_shared<MadeSink>(std::move(sink), executor_, connections_of(*settings));
+  return sinks_.emplace(name, std::move(made)).first->second;
 }
 
 Connector& Engine::connector(const std::string& name) {
-  return *source(name)->connector;
+  return *made_source(name)->connector;
 }
 
 Sink& Engine::sink(const std::string& name) {
-  return *target(name)->sink;
+  return *made_sink(name)->sink;
 }
 
 task<RunEnded> Engine::run(RunRecord record, RunOptions options) {
@@ -88,14 +88,21 @@ task<RunEnded> Engine::run(RunRecord record, RunOptions options) {
   const auto* pipeline = configuration->pipeline(record.pipeline);
   if (!pipeline)
     throw Error(Remedy::give_up, fmt::format("there is no pipeline {} in {}", record.pipeline, configuration->file));
-  const auto from = source(pipeline->source);
-  const auto to = target(pipeline->sink);
+  const auto from = made_source(pipeline->source);
+  const auto to = made_sink(pipeline->sink);
   RunContext context{executor_, from->shared, to->shared, memory_, clock_, events_, rng_, remembered_};
   co_return co_await run_pipeline(*pipeline, record, options, context);
 }
 
+task<ReplayResult> Engine::replay(const Pipeline& pipeline, const StreamPlan& stream, const ReplayOptions& options) {
+  const auto from = made_source(pipeline.source);
+  const auto to = made_sink(pipeline.sink);
+  RunContext context{executor_, from->shared, to->shared, memory_, clock_, events_, rng_, remembered_};
+  co_return co_await replay_quarantine(pipeline, stream, options, context);
+}
+
 task<void> Engine::close() {
-  for (const auto& [name, target] : targets_) co_await target->sink->close();
+  for (const auto& [name, made] : sinks_) co_await made->sink->close();
 }
 
 }  // namespace sluice

@@ -5,6 +5,7 @@
 
 #include "daemon/configuration.hpp"
 #include "daemon/log.hpp"
+#include "scheduler/replay.hpp"
 #include "scheduler/run.hpp"
 
 namespace sluice {
@@ -18,7 +19,6 @@ class Engine {
 
   // What is unchanged goes on as it is; runs keep what they began with.
   void configure(std::shared_ptr<const Configuration> configuration);
-  const Configuration& configuration() const { return *configuration_; }
 
   // These throw Error(give_up) when a reference does not resolve.
   Connector& connector(const std::string& source);
@@ -26,14 +26,16 @@ class Engine {
 
   // One run of a pipeline of the configuration.
   task<RunEnded> run(RunRecord record, RunOptions options);
+  // Loads the quarantined rows of a stream of the configuration again.
+  task<ReplayResult> replay(const Pipeline& pipeline, const StreamPlan& stream, const ReplayOptions& options);
   // Closes the sinks' connections.
   task<void> close();
 
  private:
-  struct Source;
-  struct Target;
-  std::shared_ptr<Source> source(const std::string& name);
-  std::shared_ptr<Target> target(const std::string& name);
+  struct MadeSource;
+  struct MadeSink;
+  std::shared_ptr<MadeSource> made_source(const std::string& name);
+  std::shared_ptr<MadeSink> made_sink(const std::string& name);
 
   asio::any_io_executor executor_;
   Clock& clock_;
@@ -41,10 +43,10 @@ class Engine {
   Log& log_;
   Rng rng_;
   Semaphore memory_;
-  RunMemory remembered_;
+  Remembered remembered_;
   std::shared_ptr<const Configuration> configuration_;
-  std::map<std::string, std::shared_ptr<Source>> sources_;
-  std::map<std::string, std::shared_ptr<Target>> targets_;
+  std::map<std::string, std::shared_ptr<MadeSource>> sources_;
+  std::map<std::string, std::shared_ptr<MadeSink>> sinks_;
 };
 
 }  // namespace sluice

@@ -1,5 +1,7 @@
 #include "daemon/cell_print.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "core/time.hpp"
 
 namespace sluice {
@@ -37,6 +39,13 @@ std::optional<std::string> print_cell(const Batch& batch, const Cell& cell, Data
       return std::string(batch.text(cell));
   }
   return {};
+}
+
+std::string json_of(const std::optional<std::string>& printed, Type type) {
+  using nlohmann::json;
+  if (!printed) return "null";
+  if (type == Type::json && json::accept(*printed)) return *printed;
+  return json(*printed).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace sluice

@@ -26,6 +26,12 @@ std::string check_url(const std::string& text) {
   }
 }
 
+Instant instant_of(const std::string& text) {
+  if (const auto day = parse_day(text)) return start_of(*day, utc());
+  if (const auto instant = parse_instant(text)) return *instant;
+  throw CLI::ValidationError(text + ": expected a day such as 2026-03-01, or an instant such as 2026-03-01T06:00:00Z");
+}
+
 class Grammar {
  public:
   explicit Grammar(Arguments& arguments) : a_(arguments) {
@@ -174,13 +180,27 @@ class Grammar {
     auto* quarantine = app_.add_subcommand("quarantine", "Rows that did not fit");
     quarantine->require_subcommand(1);
     quarantine->fallthrough();
-    auto* list = subcommand(*quarantine, "list", Command::quarantine_list, "List them");
-    pipeline_stream(list);
-    limit(list, "Rows to print");
-    auto* show = subcommand(*quarantine, "show", Command::quarantine_show, "Print them whole, with their raw JSON");
-    pipeline_stream(show);
-    show->add_option("id", a_.quarantine_id, "Only this one")->type_name("ID");
-    limit(show, "Rows to print");
+    const auto rows = [&](const char* name, Command command, const char* help) {
+      auto* sub = subcommand(*quarantine, name, command, help);
+      pipeline_stream(sub);
+      sub->add_option("id", a_.quarantined.id, "Only this one")->type_name("ID");
+      sub->add_option("--rule", a_.quarantined.rule, "Only of this rule, as list shows it")->type_name("RULE");
+      sub->add_option("--slice", a_.quarantined.slice, "Only of this slice, such as Charged/2026-03-01")
+          ->type_name("SLICE");
+      sub->add_option("--run", a_.quarantined.run, "Only those that this run left")->type_name("RUN");
+      sub->add_option_function<std::string>(
+             "--since", [this](const std::string& text) { a_.quarantined.since = instant_of(text); },
+             "Only those seen then or later: a day of UTC, or an instant such as 2026-03-01T06:00:00Z")
+          ->type_name("TIME");
+      return sub;
+    };
+    limit(rows("list", Command::quarantine_list, "List them"), "Rows to print");
+    limit(rows("show", Command::quarantine_show, "Print them whole, with their raw JSON"), "Rows to print");
+    rows("replay", Command::quarantine_replay,
+         "Map them again as the configuration is now, load those that fit, and take them out")
+        ->add_flag("--dry-run", a_.dry_run, "Only map them, and say how many fit");
+    rows("drop", Command::quarantine_drop, "Forget them")
+        ->add_flag("--all", a_.all, "All of the stream: needed where nothing else narrows it");
     command("schema", Command::schema, "JSON Schema of sluice.yaml, for editors");
     command("version", Command::version, "Version, commit and libraries");
   }

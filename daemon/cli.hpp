@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/events.hpp"
+#include "core/sink.hpp"
 #include "core/time.hpp"
 #include "daemon/log.hpp"
 
@@ -31,6 +32,8 @@ enum class Command {
   cancel,
   quarantine_list,
   quarantine_show,
+  quarantine_replay,
+  quarantine_drop,
   schema,
   demo,
   version
@@ -52,11 +55,12 @@ struct Arguments {
   std::optional<Day> from, to;         // backfill
   std::string name;                    // backfill
   int parallel = 1;                    // backfill
-  bool dry_run = false;                // backfill
+  bool dry_run = false;                // backfill, quarantine replay
   bool connect = false;                // check
   std::size_t limit = 20;              // preview, runs, quarantine
   std::string input;                   // preview
-  std::string quarantine_id;           // quarantine show
+  QuarantineFilter quarantined;        // quarantine
+  bool all = false;                    // quarantine drop
   std::string directory;               // demo
   bool exit_after = false;             // demo
 };

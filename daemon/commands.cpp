@@ -29,6 +29,8 @@ int dispatch(const Arguments& arguments) {
       return preview_command(arguments);
     case Command::quarantine_list:
     case Command::quarantine_show:
+    case Command::quarantine_replay:
+    case Command::quarantine_drop:
       return quarantine_command(arguments);
     case Command::status:
       return status_command(arguments);

@@ -3,6 +3,9 @@
 
 namespace sluice {
 
+// Does the command and gives the process's exit code. Everything that is thrown ends here.
+int run_command(const Arguments& arguments);
+
 // Each does one command and gives its exit code. Failures are thrown.
 int serve_command(const Arguments& arguments);
 int run_pipelines_command(const Arguments& arguments);

@@ -3,6 +3,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "daemon/app_serve.hpp"
 #include "daemon/child_process.hpp"
@@ -11,7 +12,7 @@
 #include "daemon/progress_bar.hpp"
 #include "db/sqlite.hpp"
 
-// `sluice demo`: the simulated API as a child, the real daemon in this process, an SQLite file.
+// `sluice demo`: the simulated APIs as a child, the real daemon in this process, an SQLite file.
 
 namespace sluice {
 namespace {
@@ -21,6 +22,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view marker = "# Written by `sluice demo`";
 constexpr unsigned short usual_port = 8321;
 constexpr const char* sandbox_token = "sandbox-token";
+constexpr const char* refresh_token = "sandbox-refresh";
+constexpr const char* pipelines[] = {"facebook", "google", "app"};
 
 constexpr std::string_view file_text = R"(; edit it for a real account: the lines that change say so.
 version: 1
@@ -39,6 +42,22 @@ sources:
     access_token: {{file: {dir}/token}}      # real account: put its token there, or write {{env: FACEBOOK_TOKEN}}
     # accounts: ["1234567890"]               # left out: every account the token can read
     report: {{poll: 200ms..1s}}                # real account: leave this line out
+    rate_limit: {{rate: 50/s, burst: 100}}     # real account: leave this line out
+  google:
+    type: google_ads
+    base_url: {api}          # real account: leave this line out, and the next
+    token_url: {api}/token
+    client_id: demo                          # real account: see docs/sources/google_ads.md
+    client_secret: {{file: {dir}/token}}
+    refresh_token: {{file: {dir}/google_refresh_token}}
+    login_customer_id: "1000000001"
+    rate_limit: {{rate: 50/s, burst: 100}}     # real account: leave this line out
+  app:
+    type: clevertap
+    base_url: {api}    # real account: leave this line out, and write region: in1 (or where it lives)
+    account_id: DEMO                         # real account: see docs/sources/clevertap.md
+    passcode: {{file: {dir}/token}}
+    timezone: Asia/Kolkata
     rate_limit: {{rate: 50/s, burst: 100}}     # real account: leave this line out
 
 sinks:
@@ -62,6 +81,25 @@ pipelines:
       creatives: {{}}
       insights:
         window: {{lookback: 7d}}
+  google:
+    source: google
+    schedule: {{every: 5m}}
+    freshness: 15m
+    streams:
+      customers: {{}}
+      campaigns: {{}}
+      campaign_performance:
+        window: {{lookback: 7d}}
+      spend_by_day:                          # any query of one's own
+        query: SELECT segments.date, metrics.clicks, metrics.cost_micros FROM customer
+        load: {{key: [segments_date]}}
+  app:
+    source: app
+    schedule: {{every: 5m}}
+    freshness: 15m
+    streams:
+      events: {{names: [Charged]}}
+      campaigns: {{}}
 )";
 
 std::string make_folder(const std::string& wanted) {
@@ -134,22 +172,24 @@ std::string tables_of(const std::string& path) {
   return table.print(Terminal::of(STDOUT_FILENO));
 }
 
-// What the demo shows of its first run, and what it ends with.
+// What the demo shows of its first runs, and what it ends with.
 struct Show {
   App& app;
   Daemon& daemon;
   std::string dir;
   bool exit_after;
   ProgressBar bar{Terminal::of(STDERR_FILENO), app.clock.uptime()};
-  bool first = true;
+  std::set<std::string> awaited{std::begin(pipelines), std::end(pipelines)};  // whose first run has not ended yet
+  bool good = true;
   int code = exit_code::done;
 
   void on(const Event& event) {
     const auto text = bar.on(event, app.clock.uptime());
     if (!text.empty()) print_err(text);
     const auto* ended = std::get_if<RunEnded>(&event);
-    if (!ended || !std::exchange(first, false)) return;
-    const bool good = ended->outcome == Outcome::succeeded;
+    if (!ended || awaited.erase(ended->pipeline) == 0) return;
+    good = good && ended->outcome == Outcome::succeeded;
+    if (!awaited.empty()) return;
     if (good) print_out("\n" + tables_of(dir + "/warehouse.db") + "\n");
     if (exit_after) {
       code = good ? exit_code::done : exit_code::failed;
@@ -165,7 +205,7 @@ task<int> show(App& app, Daemon& daemon, Show& show, unsigned short port) {
   const auto listener = app.hub.listen([&](const Event& event) { show.on(event); });
   co_await daemon.start();
   print_out(start_message(show.dir, port));
-  co_await daemon.trigger("facebook");
+  for (const auto* pipeline : pipelines) co_await daemon.trigger(pipeline);
   co_await daemon.serve();
   co_await app.engine.close();
   co_return show.code;
@@ -185,6 +225,7 @@ int demo_command(const Arguments& arguments) {
   if (api.empty()) throw Failure(exit_code::failed, "the simulated API did not start");
   const auto port = free_port();
   write_file(dir + "/token", std::string(sandbox_token) + "\n");
+  write_file(fmt::format("{}/google_refresh_token", dir), fmt::format("{}\n", refresh_token));
   write_file(file, std::string(marker) + fmt::format(fmt::runtime(file_text), fmt::arg("dir", dir),
                                                      fmt::arg("port", port), fmt::arg("api", api)));
 

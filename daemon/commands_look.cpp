@@ -7,16 +7,11 @@
 #include "daemon/cell_print.hpp"
 #include "daemon/commands.hpp"
 #include "daemon/control.hpp"
-#include "daemon/phrases.hpp"
 
-// Commands that look and load nothing: check, discover, preview, quarantine.
+// Commands that look and load nothing: check, preview.
 
 namespace sluice {
 namespace {
-
-LogOptions quiet_log(const Arguments& arguments) {
-  return {std::max(arguments.log_level, Level::warning), arguments.log_format};
-}
 
 std::string_view word(Finding::Level level) {
   switch (level) {
@@ -102,50 +97,6 @@ task<int> connect(App& app, Findings& findings) {
   co_return findings.bad() ? exit_code::failed : exit_code::done;
 }
 
-Json column_json(const Column& column) {
-  Json json{{"name", column.name}, {"type", to_string(column.type)}};
-  if (!column.comment.empty()) json["comment"] = column.comment;
-  return json;
-}
-
-std::string_view cursor_word(Cursor cursor) {
-  switch (cursor) {
-    case Cursor::none:
-      return "whole";
-    case Cursor::date:
-      return "days";
-    case Cursor::value:
-      return "changes";
-  }
-  return {};
-}
-
-task<int> discover(App& app, const Arguments& arguments) {
-  const auto streams = app.engine.connector(arguments.source).catalogue();
-  if (arguments.json) {
-    auto all = Json::array();
-    for (const auto& stream : streams) {
-      Json json{{"name", stream.name},
-                {"reads", cursor_word(stream.cursor)},
-                {"key", stream.key},
-                {"comment", stream.comment}};
-      for (const auto& column : stream.columns) json["columns"].push_back(column_json(column));
-      all.push_back(std::move(json));
-    }
-    print_out(all.dump(2) + "\n");
-    co_return exit_code::done;
-  }
-  const auto terminal = Terminal::of(STDOUT_FILENO);
-  for (const auto& stream : streams) {
-    print_out(fmt::format("{}  reads {}, key ({})\n", paint(stream.name, Colour::bold, terminal.colour),
-                          cursor_word(stream.cursor), fmt::join(stream.key, ", ")));
-    TablePrinter table({"COLUMN", "TYPE", "COMMENT"});
-    for (const auto& column : stream.columns) table.add({column.name, to_string(column.type), column.comment});
-    print_out(table.print(terminal) + "\n");
-  }
-  co_return exit_code::done;
-}
-
 // Takes rows until there are enough; then it ends the extraction by an exception of its own.
 class Sample final : public Output {
  public:
@@ -176,7 +127,7 @@ class Sample final : public Output {
   }
 
   void print(bool json) const {
-    if (json) return print_out(to_json().dump(2) + "\n");
+    if (json) return print_out(to_json());
     std::vector<std::string> names;
     for (const auto& column : stream_.table.columns) names.push_back(column.name);
     TablePrinter table(names);
@@ -193,23 +144,21 @@ class Sample final : public Output {
   }
 
  private:
-  static Json json_cell(const std::optional<std::string>& text, Type type) {
-    if (!text) return nullptr;
-    const auto value = type == Type::json ? Json::parse(*text, nullptr, false) : Json(*text);
-    return value.is_discarded() ? Json(*text) : value;
-  }
-
-  Json to_json() const {
-    auto rows = Json::array(), rejects = Json::array();
+  // One row a line.
+  std::string to_json() const {
+    std::vector<std::string> rows, rejects;
     for (const auto& row : rows_) {
-      Json json;
-      for (std::size_t i = 0; i < row.size(); ++i)
-        json[stream_.table.columns[i].name] = json_cell(row[i], stream_.table.columns[i].type.type);
-      rows.push_back(std::move(json));
+      std::vector<std::string> fields;
+      for (std::size_t i = 0; i < row.size(); ++i) {
+        const auto& column = stream_.table.columns[i];
+        fields.push_back(fmt::format("{}: {}", Json(column.name).dump(), json_of(row[i], column.type.type)));
+      }
+      rows.push_back(fmt::format("{{{}}}", fmt::join(fields, ", ")));
     }
     for (const auto& r : rejects_)
-      rejects.push_back(Json{{"reason", r.reason}, {"rule", r.rule}, {"key", r.key}, {"raw", r.raw}});
-    return Json{{"rows", rows}, {"quarantine", rejects}};
+      rejects.push_back(Json{{"reason", r.reason}, {"rule", r.rule}, {"key", r.key}, {"raw", r.raw}}.dump());
+    return fmt::format("{{\"rows\": [\n{}\n],\n\"quarantine\": [\n{}\n]}}\n", fmt::join(rows, ",\n"),
+                       fmt::join(rejects, ",\n"));
   }
 
   const StreamPlan& stream_;
@@ -224,7 +173,7 @@ void take_saved(const std::string& file, const Connector& connector, const Strea
   std::stringstream reply;
   reply << in.rdbuf();
   try {
-    sample.take(connector.parse(stream.spec, reply.str()));
+    sample.take(connector.parse(stream.spec, "", reply.str()));
   } catch (const Error& e) {
     throw Failure(exit_code::failed,
                   fmt::format("{} is not a saved reply with rows of {}: {}", file, stream.name, e.what()));
@@ -240,8 +189,12 @@ Slice sample_slice(const StreamPlan& stream, const Partition& partition, Instant
   return Slice::whole(partition);
 }
 
-task<int> preview(App& app, const Pipeline& pipeline, const StreamPlan& stream, const Arguments& arguments) {
+task<int> preview(App& app, const Pipeline& pipeline, StreamPlan stream, const Arguments& arguments) {
   auto& connector = app.engine.connector(pipeline.source);
+  if (arguments.input.empty()) {
+    const auto types = co_await connector.types(stream.spec);
+    stream.learn(types);
+  }
   Sample sample(stream, arguments.limit);
   if (!arguments.input.empty()) {
     take_saved(arguments.input, connector, stream, sample);
@@ -259,45 +212,6 @@ task<int> preview(App& app, const Pipeline& pipeline, const StreamPlan& stream, 
   } catch (const Sample::Enough&) {
   }
   sample.print(arguments.json);
-  co_return exit_code::done;
-}
-
-task<int> quarantine(App& app, const Pipeline& pipeline, const Arguments& arguments) {
-  auto& sink = app.engine.sink(pipeline.sink);
-  const auto rows = co_await sink.quarantined(pipeline.name, arguments.stream, arguments.limit);
-  const auto total = co_await sink.count_quarantined(pipeline.name, arguments.stream);
-  co_await app.engine.close();
-  auto all = Json::array();
-  TablePrinter table({"ID", "SLICE", "KEY", "RULE", "LAST SEEN", "REASON"});
-  const bool whole = arguments.command == Command::quarantine_show;
-  std::string text;
-  for (const auto& row : rows) {
-    if (!arguments.quarantine_id.empty() && row.id != arguments.quarantine_id) continue;
-    all.push_back(Json{{"id", row.id},
-                       {"slice", row.slice},
-                       {"key", row.key},
-                       {"reason", row.reason},
-                       {"rule", row.rule},
-                       {"run", row.run},
-                       {"first_seen", row.first_seen},
-                       {"last_seen", row.last_seen},
-                       {"raw", row.raw}});
-    table.add({row.id, row.slice, printable(row.key, 60), row.rule, row.last_seen, printable(row.reason, 200)});
-    text += fmt::format("{}  slice {}, key {}, run {}\nfirst seen {}, last seen {}\n{}: {}\n{}\n\n", row.id, row.slice,
-                        printable(row.key, 200), row.run, row.first_seen, row.last_seen, row.rule,
-                        printable(row.reason, 1000), printable(row.raw, 100'000));
-  }
-  if (!arguments.quarantine_id.empty() && all.empty())
-    throw Failure(exit_code::failed, fmt::format("{}/{} has no quarantined row {} among its newest {}", pipeline.name,
-                                                 arguments.stream, arguments.quarantine_id, arguments.limit));
-  if (arguments.json)
-    print_out(all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-  else if (whole)
-    print_out(text);
-  else
-    print_out(table.print(Terminal::of(STDOUT_FILENO)));
-  if (!arguments.json && arguments.quarantine_id.empty())
-    print_out(fmt::format("{} of {} rows\n", rows.size(), grouped(total)));
   co_return exit_code::done;
 }
 
@@ -334,19 +248,6 @@ int check_command(const Arguments& arguments) {
   return code;
 }
 
-int discover_command(const Arguments& arguments) {
-  Loop loop;
-  const auto configuration = load_or_fail(arguments, false);
-  if (!configuration->source(arguments.source)) {
-    std::string known;
-    for (const auto& source : configuration->sources) known += (known.empty() ? "" : ", ") + source.name;
-    throw Failure(exit_code::usage, fmt::format("there is no source {} in {}; there are: {}", arguments.source,
-                                                configuration->file, known));
-  }
-  App app(loop, configuration, quiet_log(arguments));
-  return loop.run(discover(app, arguments));
-}
-
 int preview_command(const Arguments& arguments) {
   Loop loop;
   const auto configuration = load_or_fail(arguments, false);
@@ -354,15 +255,6 @@ int preview_command(const Arguments& arguments) {
   const auto& stream = stream_or_fail(pipeline, arguments.stream);
   App app(loop, configuration, quiet_log(arguments));
   return loop.run(preview(app, pipeline, stream, arguments));
-}
-
-int quarantine_command(const Arguments& arguments) {
-  Loop loop;
-  const auto configuration = load_or_fail(arguments, false);
-  const auto& pipeline = pipeline_or_fail(*configuration, arguments.pipelines.at(0));
-  stream_or_fail(pipeline, arguments.stream);
-  App app(loop, configuration, quiet_log(arguments));
-  return loop.run(quarantine(app, pipeline, arguments));
 }
 
 }  // namespace sluice

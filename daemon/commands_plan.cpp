@@ -122,7 +122,9 @@ task<Json> advice(App& app, const Pipeline& pipeline, const StreamPlan& stream, 
   co_return Json{{"why", why}, {"command", backfill_command(pipeline.name, stream.name, days, taken)}};
 }
 
-task<Json> plan_stream(App& app, const Pipeline& pipeline, const StreamPlan& stream) {
+task<Json> plan_stream(App& app, const Pipeline& pipeline, StreamPlan stream) {
+  const auto types = co_await app.engine.connector(pipeline.source).types(stream.spec);
+  stream.learn(types);
   Json json{{"name", stream.name}, {"table", stream.table.name}};
   const auto fresh = co_await new_columns(app.engine.sink(pipeline.sink), stream.table);
   const auto slices = co_await slices_of(app, pipeline, stream, !fresh.empty());

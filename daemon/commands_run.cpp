@@ -28,7 +28,7 @@ PipelineLock lock_or_fail(const App& app, const std::string& name, const std::st
                           const std::string& to_daemon) {
   std::string holder;
   auto lock = try_lock_pipeline(lock_folder(state_path(*app.configuration)), name, who, holder);
-  const bool daemon = holder.starts_with("sluice serve") && !to_daemon.empty();
+  const bool daemon = held_by_daemon(holder) && !to_daemon.empty();
   if (!lock)
     throw Failure(exit_code::temporary,
                   fmt::format("{} is held by {}; {}", name, holder, daemon ? to_daemon : "wait for its end"));
@@ -59,6 +59,7 @@ task<void> run_one(App& app, Semaphore& slots, RunOptions options, std::string p
 void resolve(App& app, const Pipeline& pipeline) {
   app.engine.connector(pipeline.source);
   app.engine.sink(pipeline.sink);
+  for (const auto& stream : pipeline.streams) stream.transform.load_key();
 }
 
 task<int> run_all(App& app, const Arguments& arguments) {

@@ -142,9 +142,8 @@ const Kind* kind_of(const YamlNode::Member& member, std::string_view what, std::
 // A token that crosses the network in the clear.
 void warn_of_plain_http(const Settings& source, Faults& warnings) {
   if (!source.has("base_url") || !source.reference("base_url").literal()) return;
-  std::string_view url;
   const auto text = source.text("base_url");
-  url = text;
+  std::string_view url = text;
   if (!url.starts_with("http://")) return;
   url.remove_prefix(std::strlen("http://"));
   auto host = url.substr(0, url.find_first_of("/?"));
@@ -204,6 +203,20 @@ void warn_of_unused(Configuration& into) {
       into.warnings.emplace_back(sink.settings.where(), fmt::format("sink \"{}\" is used by no pipeline", sink.name));
 }
 
+void read_mask_key(const Settings& settings, Configuration& into, Faults& faults) {
+  if (settings.given().empty()) return;
+  std::string id;
+  if (settings.refers("id"))
+    faults.emplace_back(settings.where("id"), "\"id\": expected the name itself, found a reference");
+  else if (settings.has("id"))
+    id = settings.text("id");
+  if (const auto why = mask_key_id_fault(id); why && settings.has("id") && !settings.refers("id"))
+    faults.emplace_back(settings.where("id"), fmt::format("\"id\": {}", *why));
+  // A faulty one too: what needs it shall not complain that there is none.
+  into.mask_key = std::make_shared<MaskKey>(id, settings.has("secret") ? settings.reference("secret") : TextRef());
+  into.mask_key_where = settings.where("secret");
+}
+
 std::optional<Configuration> interpret(const YamlNode& yaml, const std::string& file, const Kinds& kinds,
                                        Faults& faults) {
   const auto settings = check_settings(yaml, file_options(), faults);
@@ -216,6 +229,7 @@ std::optional<Configuration> interpret(const YamlNode& yaml, const std::string& 
   read_state(settings.table("state"), made, faults);
   made.concurrent_runs = static_cast<int>(settings.table("limits").integer("concurrent_runs"));
   made.memory = settings.table("limits").size("memory");
+  read_mask_key(settings.table("mask_key"), made, faults);
   std::vector<std::string> faulty;
   read_sources(yaml.find("sources"), kinds, made, faulty, faults);
   read_sinks(yaml.find("sinks"), kinds, made, faulty, faults);
@@ -226,7 +240,7 @@ std::optional<Configuration> interpret(const YamlNode& yaml, const std::string& 
   return made;
 }
 
-void walk(const Settings::Node& node, Faults& found) {
+void check_references_of(const Settings::Node& node, Faults& found) {
   if (!node.reference.literal()) {
     try {
       node.reference.resolve();
@@ -235,8 +249,12 @@ void walk(const Settings::Node& node, Faults& found) {
       found.emplace_back(node.where, error.what());
     }
   }
-  for (const auto& item : node.items) walk(*item, found);
-  for (const auto& [name, value] : node.members) walk(*value, found);
+  for (const auto& item : node.items) check_references_of(*item, found);
+  for (const auto& [name, value] : node.members) check_references_of(*value, found);
+}
+
+void check_references_of(const Settings& settings, Faults& found) {
+  if (settings.node() != nullptr) check_references_of(*settings.node(), found);
 }
 
 // A URL that stands elsewhere; what does not resolve has been said.
@@ -250,8 +268,15 @@ void check_url(const SinkSettings& sink, Faults& found) {
   }
 }
 
-void walk(const Settings& settings, Faults& found) {
-  if (settings.node() != nullptr) walk(*settings.node(), found);
+void check_mask_key(const Configuration& configuration, Faults& found) {
+  if (configuration.mask_key == nullptr) return;
+  try {
+    MaskKey(*configuration.mask_key).load();
+    if (const auto doubt = configuration.mask_key->secret().doubt())
+      found.emplace_back(configuration.mask_key_where, *doubt);
+  } catch (const Error& error) {
+    found.emplace_back(configuration.mask_key_where, error.what());
+  }
 }
 
 }  // namespace
@@ -312,15 +337,16 @@ std::optional<Configuration> load_configuration(const std::string& path, const K
 
 Faults check_references(const Configuration& configuration) {
   Faults found;
-  walk(configuration.server.settings, found);
-  for (const auto& source : configuration.sources) walk(source.settings, found);
+  check_references_of(configuration.server.settings, found);
+  for (const auto& source : configuration.sources) check_references_of(source.settings, found);
   for (const auto& sink : configuration.sinks) {
-    walk(sink.settings, found);
+    check_references_of(sink.settings, found);
     check_url(sink, found);
   }
+  check_mask_key(configuration, found);
   for (const auto& pipeline : configuration.pipelines) {
-    walk(pipeline.settings, found);
-    for (const auto& stream : pipeline.streams) walk(stream.settings, found);
+    check_references_of(pipeline.settings, found);
+    for (const auto& stream : pipeline.streams) check_references_of(stream.settings, found);
   }
   sort_faults(found);
   return found;
@@ -361,6 +387,11 @@ bool same_sink(const Configuration& before, const Configuration& after, std::str
 bool same_pipeline(const Configuration& before, const Configuration& after, std::string_view name) {
   const auto *a = before.pipeline(name), *b = after.pipeline(name);
   if (a == nullptr || b == nullptr || !a->settings.same_as(b->settings)) return false;
+  const bool same_key = before.mask_key == nullptr || after.mask_key == nullptr
+                            ? before.mask_key == after.mask_key
+                            : before.mask_key->same_as(*after.mask_key);
+  const auto guarded = [](const StreamPlan& stream) { return stream.spec.guard != nullptr; };
+  if (!same_key && std::any_of(b->streams.begin(), b->streams.end(), guarded)) return false;
   // The zone may come from the file's top level.
   if (a->schedule.zone_name != b->schedule.zone_name) return false;
   const auto same_stream = [](const StreamPlan& x, const StreamPlan& y) {

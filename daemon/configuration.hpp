@@ -34,6 +34,8 @@ struct Configuration {
   std::string file;
   ServerSettings server;
   std::optional<TextRef> state_url;
+  std::shared_ptr<const MaskKey> mask_key;  // none: nothing is masked by hmac_sha256
+  Where mask_key_where;
   int concurrent_runs = 8;
   std::int64_t memory = 32 << 20;
   std::vector<SourceSettings> sources;

@@ -13,8 +13,8 @@ namespace sluice {
 
 using Json = nlohmann::ordered_json;
 
-// The asker is told why not. `status` is HTTP's: 404 no such thing, 409 not now, 422 nonsense. The command line ends
-// with 2 for 404 and 422, with 75 (try again) for 409.
+// The asker is told why not. `status` is HTTP's: 404 no such thing, 409 and 503 not now, 422 nonsense. The command line
+// ends with 2 for 404 and 422, with 75 (try again) for 409 and 503.
 class Refusal : public std::runtime_error {
  public:
   Refusal(int status, const std::string& why) : std::runtime_error(why), status_(status) {}

@@ -2,17 +2,17 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/ssl.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/ssl/ssl_stream.hpp>
-#include <boost/beast/version.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <list>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
 #include "daemon/http_access.hpp"
 #include "daemon/http_target.hpp"
+#include "net/byte_stream.hpp"
 
 namespace sluice {
 
@@ -41,13 +41,31 @@ auto into(error_code& fault) {
   return asio::redirect_error(asio::use_awaitable, fault);
 }
 
-template <typename Fields>
-void decorate(http::response<Fields>& response, const ServerReply& reply) {
-  response.set(http::field::server, "sluice");
-  response.set(http::field::content_type, reply.content_type);
-  for (const auto& [name, value] : security_headers) response.set(name, value);
-  if (!reply.allow.empty()) response.set(http::field::allow, reply.allow);
-  if (reply.status == 401) response.set(http::field::www_authenticate, "Bearer");
+std::string_view view(beast::string_view text) {
+  return {text.data(), text.size()};
+}
+
+Deadline in(Duration d) {
+  return std::chrono::steady_clock::now() + d;
+}
+
+// Status line and headers; the body's size or that it comes in chunks among them.
+std::string head_of(const ServerReply& reply, unsigned version, bool keep) {
+  const auto reason = view(http::obsolete_reason(static_cast<http::status>(reply.status)));
+  auto head = fmt::format("HTTP/1.{} {} {}\r\nServer: sluice\r\n", version % 10, reply.status, reason);
+  const auto add = [&](std::string_view name, std::string_view value) {
+    head += fmt::format("{}: {}\r\n", name, value);
+  };
+  add("Content-Type", reply.content_type);
+  for (const auto& [name, value] : security_headers) add(name, value);
+  if (!reply.allow.empty()) add("Allow", reply.allow);
+  if (reply.status == 401) add("WWW-Authenticate", "Bearer");
+  if (keep != (version >= 11)) add("Connection", keep ? "keep-alive" : "close");
+  if (reply.follow)
+    add("Transfer-Encoding", "chunked");
+  else
+    add("Content-Length", std::to_string(reply.body.size()));
+  return head + "\r\n";
 }
 
 // What to answer a request that could not be read; nothing when there is nobody to answer.
@@ -60,10 +78,6 @@ std::optional<ServerReply> answer_to_fault(const error_code& fault) {
   return {};
 }
 
-std::string_view view(beast::string_view text) {
-  return {text.data(), text.size()};
-}
-
 }  // namespace
 
 struct HttpServer::Impl {
@@ -73,7 +87,7 @@ struct HttpServer::Impl {
   Handler& handler;
   tcp::acceptor acceptor;
   std::optional<asio::ssl::context> tls;
-  std::list<beast::tcp_stream*> open;
+  std::list<ByteStream*> open;
   int followers = 0;
 
   Impl(asio::any_io_executor e, Clock& c, ServerOptions o, Handler& h)
@@ -82,16 +96,14 @@ struct HttpServer::Impl {
   void load_tls();
   task<void> accept(TaskGroup& sessions);
   task<void> session(tcp::socket socket);
-  task<void> secure_session(beast::tcp_stream& stream);
 };
 
 namespace {
 
 // One connection: requests one after another.
-template <typename Stream>
 class Session final : public Following {
  public:
-  Session(Stream& stream, const ServerOptions& options, Handler& handler, Clock& clock, int& followers)
+  Session(ByteStream& stream, const ServerOptions& options, Handler& handler, Clock& clock, int& followers)
       : stream_(stream),
         options_(options),
         limits_(options.limits),
@@ -108,25 +120,41 @@ class Session final : public Following {
   }
 
   task<void> write(std::string piece) override {
-    deadline(limits_.write_deadline);
-    const auto chunk = http::make_chunk(asio::buffer(piece));
-    co_await asio::async_write(stream_, chunk, asio::use_awaitable);
-    beast::get_lowest_layer(stream_).expires_never();
+    const auto chunk = fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
+    error_code fault;
+    co_await stream_.write(asio::buffer(chunk), in(limits_.write_deadline), fault);
+    if (fault) throw boost::system::system_error(fault);
   }
 
  private:
   using Parser = http::request_parser<http::string_body>;
 
-  void deadline(Duration d) { beast::get_lowest_layer(stream_).expires_after(d); }
-
   task<bool> wait_for_request(bool first) {
     if (buffer_.size() > 0) co_return true;
-    deadline(first ? limits_.header_deadline : limits_.idle);
+    const auto deadline = in(first ? limits_.header_deadline : limits_.idle);
+    const auto fault = co_await receive(deadline);
+    co_return !fault;
+  }
+
+  task<error_code> receive(Deadline deadline) {
     error_code fault;
     const auto room = buffer_.prepare(2048);
-    const auto size = co_await stream_.async_read_some(room, into(fault));
+    const auto size = co_await stream_.read_some(room, deadline, fault);
     buffer_.commit(size);
-    co_return !fault && size > 0;
+    co_return fault;
+  }
+
+  // Until the parser's header, or all of it, is there.
+  task<error_code> read(Parser& parser, bool only_header, Deadline deadline) {
+    error_code fault;
+    while (!fault && !(only_header ? parser.is_header_done() : parser.is_done())) {
+      fault = http::error::need_more;
+      if (buffer_.size() > 0) buffer_.consume(parser.put(buffer_.data(), fault));
+      if (fault != http::error::need_more) continue;
+      fault = co_await receive(deadline);
+      if (fault == asio::error::eof) fault = http::error::end_of_stream;
+    }
+    co_return fault;
   }
 
   // False: the connection ends.
@@ -134,13 +162,9 @@ class Session final : public Following {
     Parser parser;
     parser.header_limit(limits_.header_bytes);
     parser.body_limit(limits_.body_bytes);
-    deadline(limits_.header_deadline);
-    error_code fault;
-    co_await http::async_read_header(stream_, buffer_, parser, into(fault));
-    if (!fault) {
-      deadline(limits_.body_deadline);
-      co_await http::async_read(stream_, buffer_, parser, into(fault));
-    }
+    auto fault = co_await read(parser, true, in(limits_.header_deadline));
+    parser.eager(true);
+    if (!fault) fault = co_await read(parser, false, in(limits_.body_deadline));
     if (fault) {
       if (const auto reply = answer_to_fault(fault)) {
         co_await send(*reply, 11, false, false);
@@ -161,13 +185,12 @@ class Session final : public Following {
   // Lets the client read the answer: closing with unread bytes would reset the connection under it.
   task<void> linger() {
     error_code ignored;
-    auto& socket = beast::get_lowest_layer(stream_).socket();
-    socket.shutdown(tcp::socket::shutdown_send, ignored);
-    deadline(std::chrono::seconds(1));
-    for (std::size_t discarded = 0; discarded < (1u << 20) && !ignored;) {
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    const auto deadline = in(std::chrono::seconds(1));
+    for (std::size_t discarded = 0; discarded < (1u << 20);) {
       buffer_.clear();
-      const auto room = buffer_.prepare(16 * 1024);
-      discarded += co_await beast::get_lowest_layer(stream_).async_read_some(room, into(ignored));
+      if (co_await receive(deadline)) break;
+      discarded += buffer_.size();
     }
   }
 
@@ -233,27 +256,10 @@ class Session final : public Following {
   }
 
   task<void> send(const ServerReply& reply, unsigned version, bool keep, bool head) {
-    deadline(limits_.write_deadline);
-    const auto status = static_cast<http::status>(reply.status);
+    auto text = head_of(reply, version, keep);
+    if (!head && !reply.follow) text += reply.body;
     error_code ignored;  // the next read notices a peer that is gone
-    if (head || reply.follow) {
-      http::response<http::empty_body> response(status, version);
-      decorate(response, reply);
-      response.keep_alive(keep);
-      if (reply.follow)
-        response.chunked(true);
-      else
-        response.content_length(reply.body.size());
-      http::response_serializer<http::empty_body> serializer(response);
-      co_await http::async_write_header(stream_, serializer, into(ignored));
-      co_return;
-    }
-    http::response<http::string_body> response(status, version);
-    decorate(response, reply);
-    response.keep_alive(keep);
-    response.body() = reply.body;
-    response.prepare_payload();
-    co_await http::async_write(stream_, response, into(ignored));
+    co_await stream_.write(asio::buffer(text), in(limits_.write_deadline), ignored);
   }
 
   task<void> follow(const ServerRequest& request) {
@@ -263,11 +269,10 @@ class Session final : public Following {
       ~Counted() { --count; }
     };
     const Counted counted(followers_);
-    beast::get_lowest_layer(stream_).expires_never();
     co_await handler_.follow(request, *this);
   }
 
-  Stream& stream_;
+  ByteStream& stream_;
   const ServerOptions& options_;
   const ServerLimits& limits_;
   Handler& handler_;
@@ -308,9 +313,9 @@ void HttpServer::Impl::load_tls() {
 }
 
 task<void> HttpServer::Impl::accept(TaskGroup& sessions) {
-  // Beast's operations do not all hear a task's cancellation; a closed socket they do.
+  // Not every operation on a stream hears a task's cancellation; a closed socket they do.
   struct CloseAll {
-    std::list<beast::tcp_stream*>& open;
+    std::list<ByteStream*>& open;
     ~CloseAll() {
       for (auto* stream : open) stream->close();
     }
@@ -335,34 +340,27 @@ task<void> HttpServer::Impl::accept(TaskGroup& sessions) {
 }
 
 task<void> HttpServer::Impl::session(tcp::socket socket) {
-  beast::tcp_stream stream(std::move(socket));
+  ByteStream stream(std::move(socket));
   struct Listed {
-    std::list<beast::tcp_stream*>& list;
-    std::list<beast::tcp_stream*>::iterator at;
-    Listed(std::list<beast::tcp_stream*>& l, beast::tcp_stream* s) : list(l), at(l.insert(l.end(), s)) {}
+    std::list<ByteStream*>& list;
+    std::list<ByteStream*>::iterator at;
+    Listed(std::list<ByteStream*>& l, ByteStream* s) : list(l), at(l.insert(l.end(), s)) {}
     ~Listed() { list.erase(at); }
   };
   const Listed listed(open, &stream);
   std::exception_ptr failure;
   try {
+    error_code refused;
     if (tls) {
-      co_await secure_session(stream);
-    } else {
-      Session<beast::tcp_stream> plain(stream, options, handler, clock, followers);
-      co_await plain.converse();
+      stream.start_tls(*tls);
+      co_await stream.handshake(ByteStream::Side::server, in(options.limits.header_deadline), refused);
     }
+    Session session(stream, options, handler, clock, followers);
+    if (!refused) co_await session.converse();
   } catch (...) {
     failure = std::current_exception();
   }
   // A peer that went away, or a stop: neither is anybody's failure.
-}
-
-task<void> HttpServer::Impl::secure_session(beast::tcp_stream& stream) {
-  beast::ssl_stream<beast::tcp_stream&> secure(stream, *tls);
-  stream.expires_after(options.limits.header_deadline);
-  co_await secure.async_handshake(asio::ssl::stream_base::server, asio::use_awaitable);
-  Session<beast::ssl_stream<beast::tcp_stream&>> session(secure, options, handler, clock, followers);
-  co_await session.converse();
 }
 
 HttpServer::HttpServer(asio::any_io_executor executor, Clock& clock, ServerOptions options, Handler& handler)

@@ -118,6 +118,10 @@ std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std:
   return lock;
 }
 
+bool held_by_daemon(const std::string& holder) {
+  return holder.starts_with("sluice serve");
+}
+
 bool lock_is_held(const std::string& dir, const std::string& pipeline) {
   return file_is_held(lock_file(dir, pipeline));
 }

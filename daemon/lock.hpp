@@ -25,6 +25,9 @@ class PipelineLock {
 std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std::string& pipeline,
                                               const std::string& who, std::string& holder);
 
+// Of a `holder`: it is a daemon, which keeps its pipelines' locks while it lives.
+bool held_by_daemon(const std::string& holder);
+
 // Whether some process holds the lock of `pipeline`. Makes nothing; where it cannot be told, yes.
 bool lock_is_held(const std::string& dir, const std::string& pipeline);
 // The lock of a backfill, which runs beside its pipeline in a lane of its own.

@@ -150,7 +150,7 @@ struct Log::Describe {
   std::optional<Line> operator()(const TransactionDone& e) const {
     const bool lost = e.outcome == "unknown";
     auto line = plain(lost ? Level::warning : Level::debug,
-                      lost ? "the connection was lost during COMMIT; the progress is read to learn whether it happened"
+                      lost ? "the connection was lost during COMMIT; the ledger is read to learn whether it happened"
                            : fmt::format("transaction {} in {}", e.outcome, short_duration(e.took)),
                       {{"sink", e.sink}});
     if (lost) line.fold = "transaction " + e.sink;

@@ -1,12 +1,17 @@
-// sluice: pulls rows from advertising APIs into your database, on a schedule. Here the command line is understood and
-// the command done; `sluice serve` goes on in app_serve.cpp, the way of the rows begins in scheduler/run.cpp.
+// sluice: pulls rows from advertising APIs into your database, on a schedule. Here the command line is understood; what
+// it asks for is done by commands.cpp and the commands_*.cpp beside it.
+//
+// To follow the rows of `sluice run`, read on in commands_run.cpp (run_all), app.cpp (recorded_run), app_engine.cpp
+// (Engine::run), scheduler/run.cpp and scheduler/lane.cpp, then one connector and one sink. `sluice serve` goes by
+// app_serve.cpp and scheduler/scheduler.cpp to the same Engine::run. docs/architecture.md draws the way and explains
+// the words.
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <csignal>
 
-#include "daemon/app.hpp"
 #include "daemon/cli.hpp"
+#include "daemon/commands.hpp"
 
 namespace {
 

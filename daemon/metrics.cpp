@@ -335,7 +335,8 @@ void Metrics::Impl::on(const SchemaChanged& e) {
 void Metrics::Impl::on(const TransactionDone& e) {
   if (!sinks.contains(e.sink)) return;
   transactions.at({e.sink, code_label(e.outcome)}).Increment();
-  commit_duration.at({e.sink}).Observe(seconds(e.took));
+  // Of a lost COMMIT another event follows when it was found out; until then nobody knows how long it took.
+  if (e.outcome != "unknown") commit_duration.at({e.sink}).Observe(seconds(e.took));
 }
 
 void Metrics::Impl::on(const SinkState& e) {

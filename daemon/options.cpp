@@ -74,6 +74,15 @@ std::span<const Option> state_options() {
   return table;
 }
 
+std::span<const Option> mask_key_options() {
+  static const Option table[] = {
+      needed("id", Value::text,
+             "What tells this key from the ones before and after it; stored with every value that it masks."),
+      needed("secret", Value::secret, "The key itself, 32 characters at least; make one with `openssl rand -hex 32`."),
+  };
+  return table;
+}
+
 std::span<const Option> limits_options() {
   static const Option table[] = {
       option("concurrent_runs", Value::integer,
@@ -162,7 +171,14 @@ std::span<const Option> transform_options() {
       option("cast", Value::text_map,
              "Column to type, such as `decimal(18,4)`, to whose scale values are rounded as SQL does (halves away from "
              "zero). A value that does not fit goes to quarantine."),
-      option("drop", Value::text_list, "Leave these columns out."),
+      option("drop", Value::text_list,
+             "What must not be stored: columns, or members inside a column of JSON, like `profile.email`. Not in the "
+             "quarantine either; see docs/privacy.md."),
+      option(
+          "mask", Value::text_map,
+          "Column, or member inside a column of JSON like `profile.email`, to how it is masked before it is stored "
+          "anywhere: `hmac_sha256` (a pseudonym; needs `mask_key`), `redact` (`***`), `partial` (`a***@example.com`, "
+          "`***678`). The column becomes text. See docs/privacy.md."),
   };
   return table;
 }
@@ -196,6 +212,7 @@ std::span<const Option> file_options() {
       group("state", Value::table, "Where sluice remembers runs (for 90 days), schedules and watermarks.",
             state_options()),
       group("limits", Value::table, "What sluice may use.", limits_options()),
+      group("mask_key", Value::table, "The key of `mask: {…: hmac_sha256}`.", mask_key_options()),
       group("sources", Value::named, "External systems, each with its credentials and its rate limit.", {}),
       group("sinks", Value::named, "Databases that rows are loaded into.", {}),
       group("defaults", Value::table, "Merged deeply into every pipeline; what a pipeline says itself wins.", {}),

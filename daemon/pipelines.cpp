@@ -175,7 +175,8 @@ class PipelineReader {
     const auto chosen = choose(yaml, settings, *connector);
     for (const auto& member : chosen) {
       if (const auto why = name_fault(member.name)) faults_.emplace_back(member.where, *why);
-      if (auto stream = read_stream(member, source, *connector, faults_)) into.streams.push_back(std::move(*stream));
+      if (auto stream = read_stream(member, source, *connector, configuration_.mask_key, faults_))
+        into.streams.push_back(std::move(*stream));
     }
     if (chosen.empty()) faults_.emplace_back(yaml.where, fmt::format("pipeline \"{}\" has no streams", into.name));
   }

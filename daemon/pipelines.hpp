@@ -19,8 +19,9 @@ std::vector<std::string> names_of(const Things& things) {
 void read_pipelines(const YamlNode& file, const std::vector<std::string>& faulty, const std::string& zone,
                     Configuration& configuration, Faults& faults);
 
-// One stream of a pipeline, of a connector that is there for this only.
+// One stream of a pipeline, of a connector that is there for this only. `mask_key`: the file's, if it has one.
 std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const SourceSettings& source,
-                                      const Connector& connector, Faults& faults);
+                                      const Connector& connector, std::shared_ptr<const MaskKey> mask_key,
+                                      Faults& faults);
 
 }  // namespace sluice

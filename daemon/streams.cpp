@@ -20,7 +20,8 @@ std::string join(const std::vector<std::string>& names) {
 // Reads what every stream takes, and puts it together with what the connector made of the stream.
 class StreamReader {
  public:
-  StreamReader(StreamPlan& plan, Faults& faults) : plan_(plan), settings_(plan.settings), faults_(faults) {}
+  StreamReader(StreamPlan& plan, std::shared_ptr<const MaskKey> mask_key, Faults& faults)
+      : plan_(plan), settings_(plan.settings), mask_key_(std::move(mask_key)), faults_(faults) {}
 
   void read(const std::string& source) {
     plan_.enabled = settings_.flag("enabled");
@@ -77,8 +78,11 @@ class StreamReader {
       return;
     }
     plan_.lookback = plan_.spec.lookback;
-    plan_.slice_days = plan_.spec.slice_days;
     if (const auto lookback = days(window, "lookback", Duration::zero())) plan_.lookback = lookback;
+    // Yesterday and today come on top of it.
+    plan_.slice_days = plan_.spec.slice_days > 0
+                           ? plan_.spec.slice_days
+                           : static_cast<int>(plan_.lookback.value_or(Duration::zero()) / one_day) + 2;
     if (const auto slice = days(window, "slice", one_day)) plan_.slice_days = static_cast<int>(*slice / one_day);
     if (window.has("start")) plan_.start = window.day("start");
   }
@@ -151,14 +155,18 @@ class StreamReader {
   std::vector<TransformStep> steps() {
     std::vector<TransformStep> made;
     using Action = TransformStep::Action;
-    static constexpr std::pair<const char*, Action> actions[] = {
-        {"select", Action::select}, {"rename", Action::rename}, {"cast", Action::cast}, {"drop", Action::drop}};
+    static constexpr std::pair<const char*, Action> actions[] = {{"select", Action::select},
+                                                                 {"rename", Action::rename},
+                                                                 {"cast", Action::cast},
+                                                                 {"drop", Action::drop},
+                                                                 {"mask", Action::mask}};
     for (const auto& item : settings_.tables("transform")) {
       const auto given = item.given();
       if (given.empty()) continue;  // what stood there was refused already
       if (given.size() > 1) {
         fault(item.where(),
-              fmt::format("a step of `transform` has one key: select, rename, cast or drop; found {}", join(given)));
+              fmt::format("a step of `transform` has one key: select, rename, cast, drop or mask; found {}",
+                          join(given)));
         continue;
       }
       for (const auto& [name, action] : actions) {
@@ -166,7 +174,8 @@ class StreamReader {
         TransformStep step;
         step.action = action;
         step.where = item.where(name);
-        if (action == Action::rename || action == Action::cast)
+        step.key = mask_key_;
+        if (action == Action::rename || action == Action::cast || action == Action::mask)
           step.pairs = item.text_map(name);
         else
           step.columns = item.texts(name);
@@ -188,6 +197,7 @@ class StreamReader {
               fmt::format("column \"{}\": names that begin with _sluice_ are sluice's own", one.name));
     }
     if (plan_.table.columns.empty()) fault(settings_.where("transform"), "no columns are left");
+    if (const auto why = window_fault(plan_.table)) fault(settings_.where("transform"), *why);
   }
 
   std::vector<std::string> columns_left() const {
@@ -237,19 +247,26 @@ class StreamReader {
 
   StreamPlan& plan_;
   const Settings& settings_;
+  std::shared_ptr<const MaskKey> mask_key_;
   Faults& faults_;
 };
 
 }  // namespace
 
 std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const SourceSettings& source,
-                                      const Connector& connector, Faults& faults) {
+                                      const Connector& connector, std::shared_ptr<const MaskKey> mask_key,
+                                      Faults& faults) {
   StreamPlan plan;
   plan.name = yaml.name;
   plan.settings = check_settings(yaml.value, stream_options(*source.kind), faults, yaml.name, References::refused);
   const auto* from = yaml.value.find("from");
-  const auto base = from != nullptr && from->kind == YamlNode::Kind::scalar ? from->text : yaml.name;
-  const auto known = names_of(connector.catalogue());
+  const std::string defining(source.kind->defining_option);
+  const bool defined = from == nullptr && !defining.empty() && yaml.value.find(defining) != nullptr;
+  const auto base = defined                                                   ? defining
+                    : from != nullptr && from->kind == YamlNode::Kind::scalar ? from->text
+                                                                              : yaml.name;
+  auto known = names_of(connector.catalogue());
+  if (defined) known.push_back(defining);
   if (std::find(known.begin(), known.end(), base) == known.end()) {
     auto why = unknown_name("stream", base, known);
     if (from == nullptr) why += "; a stream of another name says which one it is made `from`";
@@ -262,7 +279,7 @@ std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const Source
   if (faults.size() != before) return {};
   plan.spec.name = yaml.name;
   if (plan.spec.options.node() == nullptr) plan.spec.options = plan.settings;
-  StreamReader(plan, faults).read(source.name);
+  StreamReader(plan, std::move(mask_key), faults).read(source.name);
   if (faults.size() != before) return {};
   return plan;
 }

@@ -187,7 +187,25 @@ task<void> Api::sleep(const ApiRequest& request, Duration wait) {
     co_await clock_.sleep_for(wait);
 }
 
+// Nothing, or why there is no credential to sign with.
+task<std::optional<Error>> Api::have_credential() {
+  std::optional<Error> failure;
+  try {
+    if (dialect_.due()) co_await renew_after(renewals_);
+  } catch (const Error& error) {
+    failure = error;
+  }
+  co_return failure;
+}
+
 task<Api::Exchange> Api::exchange(const ApiRequest& request, BodyReader* reader) {
+  auto unsigned_for = co_await have_credential();
+  if (unsigned_for) {
+    Exchange failed;
+    failed.error = std::move(unsigned_for);
+    failed.reason = "token";
+    co_return failed;
+  }
   HttpRequest http = request.http;
   dialect_.sign(http);
   const auto renewals_seen = renewals_;
@@ -268,10 +286,17 @@ task<void> Api::recover(const ApiRequest& request, Attempts& attempts, const Exc
 task<bool> Api::renew_after(std::int64_t renewals_seen) {
   const auto permit = co_await meeting_->renewing.acquire();
   if (renewals_ == renewals_seen) {
-    const bool renewed = co_await dialect_.renew();
-    renewed_ = renewed;
+    not_renewed_.reset();
+    renewed_ = false;
+    try {
+      const bool renewed = co_await dialect_.renew();
+      renewed_ = renewed;
+    } catch (const Error& error) {
+      not_renewed_ = error;
+    }
     ++renewals_;
   }
+  if (not_renewed_) throw Error(*not_renewed_);
   co_return renewed_;
 }
 
@@ -303,7 +328,11 @@ task<void> Api::pause(const ApiRequest& request, Attempts& attempts, const Excha
 }
 
 TokenBucket& Api::bucket(const std::string& name) {
-  return buckets_.try_emplace(name, options_.limit, clock_.uptime()).first->second;
+  const auto known = buckets_.find(name);
+  if (known != buckets_.end()) return known->second;
+  const auto own = options_.own_limits.find(name);
+  const auto& limit = own == options_.own_limits.end() ? options_.limit : own->second;
+  return buckets_.try_emplace(name, limit, clock_.uptime()).first->second;
 }
 
 void Api::learn(const ApiRequest& request, const Verdict& verdict) {

@@ -49,8 +49,10 @@ class Dialect {
   virtual void sign(HttpRequest& request) = 0;
   // Of a streamed answer with a status below 300 only the head is given: its usage and version_warning count.
   virtual Verdict judge(const HttpRequest& request, const HttpResponse& response) const = 0;
-  // After Remedy::reauthenticate: gets a new credential; false when there is none to be had. However many calls were
-  // refused, it runs once for all of them.
+  // Whether a credential has to be got before a request can be signed: there is none yet, or it is about to end.
+  virtual bool due() const { return false; }
+  // When one is due, and after Remedy::reauthenticate: gets a new credential; false when there is none to be had. It
+  // may throw Error. However many calls wait for it, it runs once for all of them.
   virtual task<bool> renew() { co_return false; }
 };
 
@@ -73,6 +75,7 @@ struct ApiOptions {
   std::string source;
   RateLimit limit;
   RetryPolicy retry;
+  std::map<std::string, RateLimit> own_limits{};  // of buckets that `limit` does not fit, by name
 };
 
 // One credential of one API, shared by all pipelines that use it: signs, paces, sends, judges, retries.
@@ -113,6 +116,7 @@ class Api {
   task<Exchange> transfer(HttpRequest request, BodyReader* reader);
   // What to do about a failure: returns to try again, or throws it for the caller.
   task<void> recover(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
+  task<std::optional<Error>> have_credential();
   task<bool> renew_after(std::int64_t renewals_seen);
   task<void> pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
 
@@ -133,8 +137,9 @@ class Api {
   std::map<std::string, TokenBucket> buckets_;
   Line queue_;
   std::optional<Meeting> meeting_;
-  std::int64_t renewals_ = 0;  // how often a new credential was asked for, with whatever result
-  bool renewed_ = false;       // the result of the last time
+  std::int64_t renewals_ = 0;         // how often a new credential was asked for, with whatever result
+  bool renewed_ = false;              // the result of the last time
+  std::optional<Error> not_renewed_;  // what it threw
   std::set<std::string> warnings_;
 };
 

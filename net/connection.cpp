@@ -4,16 +4,12 @@
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/ssl.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/beast/core/error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/span_body.hpp>
-#include <boost/beast/http/write.hpp>
-#include <boost/beast/ssl.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 #include <cerrno>
@@ -75,12 +71,9 @@ using Parser = http::response_parser<LandingBody>;
   throw error(Remedy::retry, "reset", ec.message());
 }
 
-http::request<http::span_body<const char>> to_beast(const HttpRequest& request, const HttpTarget& target) {
-  http::request<http::span_body<const char>> out;
-  out.version(11);
-  out.method_string(request.method);
-  out.target(target.path);
-  out.set(http::field::host, target.host_header);
+// The request as it goes over the wire.
+std::string to_wire(const HttpRequest& request, const HttpTarget& target) {
+  auto out = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, target.path, target.host_header);
   for (const auto& [name, value] : request.headers) {
     const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
     if (std::any_of(value.begin(), value.end(), is_control))
@@ -88,32 +81,28 @@ http::request<http::span_body<const char>> to_beast(const HttpRequest& request, 
                       fmt::format("the header {} for {} holds a line break or control character; look at the "
                                   "credential or setting that it comes from",
                                   name, target.name()));
-    out.set(name, value);
+    out += fmt::format("{}: {}\r\n", name, value);
   }
-  out.body() = {request.body.data(), request.body.size()};
   if (!request.body.empty() || (request.method != "GET" && request.method != "HEAD"))
-    out.content_length(request.body.size());
-  return out;
+    out += fmt::format("Content-Length: {}\r\n", request.body.size());
+  return out + "\r\n" + request.body;
 }
 
-// Over a TCP or a TLS stream.
-template <typename Stream>
-class StreamConnection final : public Connection {
+class HttpConnection final : public Connection {
  public:
-  StreamConnection(Stream stream, std::string name) : stream_(std::move(stream)), name_(std::move(name)) {
+  HttpConnection(ByteStream stream, std::string name) : stream_(std::move(stream)), name_(std::move(name)) {
     buffer_.reserve(read_buffer);
   }
 
   task<void> write(const HttpRequest& request, const HttpTarget& target, Deadline deadline) override {
-    const auto message = to_beast(request, target);
+    const auto message = to_wire(request, target);
     head_only_ = request.method == "HEAD";
     idempotent_ = request.method == "GET" || request.method == "HEAD";
     silent_ = true;
     whole_ = false;
     written_ = 0;
-    lowest().expires_at(deadline);
     error_code ec;
-    written_ = co_await http::async_write(stream_, message, asio::redirect_error(asio::use_awaitable, ec));
+    written_ = co_await stream_.write(asio::buffer(message), deadline, ec);
     if (ec) fail(ec, "sending a request to", name_);
   }
 
@@ -123,12 +112,10 @@ class StreamConnection final : public Connection {
       parser_->body_limit(boost::none);
       parser_->header_limit(longest_head);
       parser_->skip(head_only_);
-      lowest().expires_at(deadline);
-      error_code ec;
-      const auto read =
-          co_await http::async_read_header(stream_, buffer_, *parser_, asio::redirect_error(asio::use_awaitable, ec));
-      if (read > 0 || buffer_.size() > 0 || parser_->got_some()) silent_ = false;
-      if (ec) fail(ec, "waiting for the answer of", name_);
+      while (!parser_->is_header_done()) {
+        const auto ec = co_await parse_more(deadline);
+        if (ec) fail(ec, "waiting for the answer of", name_);
+      }
     } while (parser_->get().result_int() < 200);  // "100 Continue", "103 Early Hints": the answer is still to come
     parser_->eager(true);
     HttpResponse head;
@@ -145,13 +132,10 @@ class StreamConnection final : public Connection {
   task<bool> read_some(std::string& body, Deadline deadline) override {
     if (!parser_->is_done()) {
       parser_->get().body().landing = &body;
-      lowest().expires_at(deadline);
-      error_code ec;
-      co_await http::async_read_some(stream_, buffer_, *parser_, asio::redirect_error(asio::use_awaitable, ec));
+      const auto ec = co_await parse_more(deadline);
       if (ec) fail(ec, "reading the answer of", name_);
     }
     whole_ = parser_->is_done();
-    if (whole_) lowest().expires_never();
     co_return !whole_;
   }
 
@@ -160,14 +144,36 @@ class StreamConnection final : public Connection {
 
   bool still_idle() override {
     char byte = 0;
-    const auto got = ::recv(lowest().socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    const auto got = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
   }
 
  private:
-  beast::tcp_stream& lowest() { return beast::get_lowest_layer(stream_); }
+  // Gives the parser what is there; where that tells it nothing new, what comes next.
+  task<error_code> parse_more(Deadline deadline) {
+    error_code ec = http::error::need_more;
+    if (buffer_.size() > 0) ec = parse();
+    if (ec != http::error::need_more) co_return ec;
+    ec = {};
+    const auto room = buffer_.prepare(read_buffer / 2);
+    const auto size = co_await stream_.read_some(room, deadline, ec);
+    buffer_.commit(size);
+    if (ec == asio::error::eof && parser_->got_some())
+      parser_->put_eof(ec);
+    else if (!ec)
+      ec = parse();
+    if (ec == http::error::need_more) ec = {};
+    co_return ec;
+  }
 
-  Stream stream_;
+  error_code parse() {
+    error_code ec;
+    silent_ = false;
+    buffer_.consume(parser_->put(buffer_.data(), ec));
+    return ec;
+  }
+
+  ByteStream stream_;
   std::string name_;
   beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
@@ -238,15 +244,11 @@ class TcpDialer final : public Dialer {
         ca_setting_(options.ca_setting) {}
 
   task<std::unique_ptr<Connection>> dial(const HttpTarget& target, Deadline deadline) override {
-    beast::tcp_stream stream = co_await connect(target, deadline);
+    ByteStream stream = co_await connect(target, deadline);
     error_code ignored;
     stream.socket().set_option(tcp::no_delay(true), ignored);
-    std::unique_ptr<Connection> connection;
-    if (target.tls)
-      connection = co_await secure(std::move(stream), target, deadline);
-    else
-      connection = std::make_unique<StreamConnection<beast::tcp_stream>>(std::move(stream), target.name());
-    co_return connection;
+    if (target.tls) co_await secure(stream, target, deadline);
+    co_return std::make_unique<HttpConnection>(std::move(stream), target.name());
   }
 
  private:
@@ -255,14 +257,13 @@ class TcpDialer final : public Dialer {
   }
 
   // Each address has its own time, so that one that swallows packets (a broken IPv6 route) does not use up all of it.
-  task<beast::tcp_stream> connect(const HttpTarget& target, Deadline deadline) {
+  task<ByteStream> connect(const HttpTarget& target, Deadline deadline) {
     const auto addresses = co_await look_up(target, step(deadline));
     error_code ec = asio::error::host_not_found;
     for (const auto& address : addresses) {
       if (std::chrono::steady_clock::now() >= deadline) break;
-      beast::tcp_stream stream(executor_);
-      stream.expires_at(step(deadline));
-      co_await stream.async_connect(address, asio::redirect_error(asio::use_awaitable, ec));
+      ByteStream stream(executor_);
+      co_await stream.connect(address, step(deadline), ec);
       if (!ec) co_return stream;
       if (ec == asio::error::operation_aborted) throw_cancelled();
     }
@@ -273,14 +274,13 @@ class TcpDialer final : public Dialer {
                                 addresses.size() > 1 ? fmt::format(", {} addresses tried", addresses.size()) : ""));
   }
 
-  task<std::unique_ptr<Connection>> secure(beast::tcp_stream tcp_stream, const HttpTarget& target, Deadline deadline) {
-    ssl::stream<beast::tcp_stream> stream(std::move(tcp_stream), tls_);
-    expect_name(stream.native_handle(), target.host);
-    beast::get_lowest_layer(stream).expires_at(step(deadline));
+  task<void> secure(ByteStream& stream, const HttpTarget& target, Deadline deadline) {
+    SSL* const tls = stream.start_tls(tls_);
+    expect_name(tls, target.host);
     error_code ec;
-    co_await stream.async_handshake(ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, ec));
+    co_await stream.handshake(ByteStream::Side::client, step(deadline), ec);
     if (ec) {
-      const auto verified = SSL_get_verify_result(stream.native_handle());
+      const auto verified = SSL_get_verify_result(tls);
       if (verified != X509_V_OK)
         throw HttpError(Remedy::give_up, "tls",
                         fmt::format("the certificate of {} is refused: {}. Where it was issued by a private authority, "
@@ -290,9 +290,6 @@ class TcpDialer final : public Dialer {
         throw HttpError(Remedy::retry, "tls", fmt::format("no TLS connection to {}: {}", target.name(), ec.message()));
       fail(ec, "agreeing on TLS with", target.name());
     }
-    auto connection =
-        std::make_unique<StreamConnection<ssl::stream<beast::tcp_stream>>>(std::move(stream), target.name());
-    co_return connection;
   }
 
   // The certificate must be for this name or address, and the server is told which one is meant.

@@ -1,16 +1,14 @@
 #pragma once
-#include <chrono>
 #include <memory>
 #include <string>
 
+#include "net/byte_stream.hpp"
 #include "net/http.hpp"
 
 // One TCP or TLS connection that speaks HTTP/1.1. What goes wrong is an HttpError; which connection to use, decoding
 // and deadlines' arithmetic are the client's (http_client.cpp).
 
 namespace sluice {
-
-using Deadline = std::chrono::steady_clock::time_point;
 
 // A URL taken apart.
 struct HttpTarget {

@@ -151,7 +151,7 @@ Answer CleverTapApi::begin(const Call& call, Instant now) {
       size < 23 ? std::max<std::size_t>(1, made.size()) : static_cast<std::size_t>(std::min<std::int64_t>(size, 5000));
   made.begun = made.used = now;
   const auto id = ++next_id_;
-  if (exports_.size() > 1000) exports_.erase(exports_.begin());
+  if (exports_.size() > 100) exports_.erase(exports_.begin());
   exports_.emplace(id, std::move(made));
   return {200, Json{{"status", "success"}, {"cursor", cursor_of(id, 0)}}.dump()};
 }
@@ -173,17 +173,7 @@ Answer CleverTapApi::page(const Call& call, const std::string& cursor, Instant n
   made.used = now;
   const auto begin = std::min(from, made.size());
   const auto end = std::min(begin + made.page, made.size());
-  std::vector<std::string> rows;
-  rows.reserve(end - begin);
-  for (auto i = begin; i < end; ++i)
-    rows.push_back(made.people.empty() ? world_.record(made.events[i], made.include, made.begun)
-                                       : world_.profile(made.people[i], made.include, made.begun));
-  if (strikes("retyped_property"))
-    for (auto& row : rows) replace_all(row, "\"Amount\":", "\"Amount\":\"INR\",\"Amount before\":");
-  if (strikes("new_property"))
-    for (auto& row : rows) replace_all(row, "\"event_props\":{", "\"event_props\":{\"Brand new\":true,");
-  if (strikes("bad_row") && !rows.empty()) replace_all(rows.front(), "\"ts\":", "\"ts\":\"soon\",\"was\":");
-  rows_served_ += static_cast<std::int64_t>(rows.size());
+  rows_served_ += static_cast<std::int64_t>(end - begin);
   std::string text = R"({"status":"success")";
   if (strikes("duplicate_cursor"))
     text += fmt::format(R"(,"next_cursor":"{}")", cursor);
@@ -191,8 +181,31 @@ Answer CleverTapApi::page(const Call& call, const std::string& cursor, Instant n
     text += fmt::format(R"(,"next_cursor":"{}")", cursor_of(id, end));
   if (begin > 0) text += fmt::format(R"(,"previous_cursor":"{}")", cursor_of(id, begin - std::min(begin, made.page)));
   // An empty range has no list of records at all.
-  if (!rows.empty()) text += fmt::format(R"(,"records":[{}])", fmt::join(rows, ","));
-  return {200, text + "}"};
+  for (auto i = begin; i < end; ++i) {
+    text += i == begin ? R"(,"records":[)" : ",";
+    append_row(made, i, text);
+  }
+  text += begin < end ? "]}" : "}";
+  spoil_page(call.subject, text);
+  return {200, std::move(text)};
+}
+
+void CleverTapApi::append_row(const Export& made, std::size_t i, std::string& text) {
+  if (!made.people.empty())
+    text += world_.profile(made.people[i], made.include, made.begun);
+  else if (prepared_.fit(made.include))
+    prepared_.append(made.events[i], made.include, text);
+  else
+    text += world_.record(made.events[i], made.include, made.begun);
+}
+
+void CleverTapApi::spoil_page(const std::string& subject, std::string& text) {
+  const auto strikes = [&](std::string_view name) { return faults_.strikes(name, subject); };
+  if (strikes("retyped_property")) replace_all(text, "\"Amount\":", "\"Amount\":\"INR\",\"Amount before\":");
+  if (strikes("new_property")) replace_all(text, "\"event_props\":{", "\"event_props\":{\"Brand new\":true,");
+  constexpr std::string_view time = "\"ts\":";
+  if (const auto at = text.find(time); strikes("bad_row") && at != std::string::npos)
+    text.replace(at, time.size(), "\"ts\":\"soon\",\"was\":");
 }
 
 Answer CleverTapApi::count(const Call& call, Instant now) {

@@ -5,6 +5,7 @@
 
 #include "sandbox/clevertap_data.hpp"
 #include "sandbox/faults.hpp"
+#include "sandbox/prepared_events.hpp"
 
 namespace sluice::sandbox {
 
@@ -45,6 +46,8 @@ class CleverTapApi {
   Answer route(const Call& call, Instant now);
   Answer begin(const Call& call, Instant now);
   Answer page(const Call& call, const std::string& cursor, Instant now);
+  void append_row(const Export& made, std::size_t i, std::string& text);
+  void spoil_page(const std::string& subject, std::string& text);
   Answer count(const Call& call, Instant now);
   Answer poll_count(const Call& call, Instant now);
   Answer campaigns(const Call& call, Instant now);
@@ -56,6 +59,7 @@ class CleverTapApi {
   std::string passcode_;
   Faults& faults_;
   AppWorld world_;
+  PreparedEvents prepared_{world_};
   std::map<std::int64_t, Export> exports_;
   struct Counting {
     std::int64_t value = 0;

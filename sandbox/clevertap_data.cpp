@@ -23,10 +23,6 @@ std::int64_t day_count(Day day) {
   return day - Day(1970, 1, 1);
 }
 
-std::uint64_t hash_of_event(std::uint64_t seed, const AppWorld::Event& event) {
-  return hash_of(seed, event.kind, day_count(event.day), event.number, 77);
-}
-
 std::uint64_t hash_of_person(std::uint64_t seed, int person) {
   return hash_of(seed, person, 78);
 }
@@ -51,6 +47,10 @@ AppWorld::AppWorld(const Options& options) : seed_(options.seed), exact_(options
   zone_ = *zone;
 }
 
+std::uint64_t AppWorld::hash(const Event& event) const {
+  return hash_of(seed_, event.kind, exact_ > 0 ? 0 : day_count(event.day), event.number, 77);
+}
+
 int AppWorld::of_day(int kind, Day day) const {
   if (exact_ > 0) return exact_;
   const auto& like = kinds()[static_cast<std::size_t>(kind)];
@@ -58,7 +58,7 @@ int AppWorld::of_day(int kind, Day day) const {
 }
 
 AppWorld::Moment AppWorld::moment(const Event& event) const {
-  const auto hash = hash_of_event(seed_, event);
+  const auto hash = this->hash(event);
   const auto second = exact_ > 0 ? event.number % 86'400 : between(mix(hash), 0, 86'399);
   const auto happened = start_of(event.day, zone_) + std::chrono::seconds(second);
   Moment moment{happened, happened};
@@ -85,7 +85,7 @@ std::int64_t AppWorld::count(int kind, Day from, Day to, Instant now) const {
 }
 
 int AppWorld::person_of(const Event& event) const {
-  return static_cast<int>(mix(hash_of_event(seed_, event) + 5) % kPeople);
+  return static_cast<int>(mix(hash(event) + 5) % kPeople);
 }
 
 std::vector<int> AppWorld::people(const std::vector<Event>& events) const {
@@ -122,7 +122,7 @@ std::string AppWorld::more_members(int person, const Include& include, Instant n
 }
 
 std::string AppWorld::properties(const Event& event) const {
-  const auto hash = hash_of_event(seed_, event);
+  const auto hash = this->hash(event);
   const auto session = 1'600'000'000 + static_cast<std::int64_t>(hash % 90'000'000);
   switch (event.kind) {
     case 0:
@@ -139,7 +139,7 @@ std::string AppWorld::properties(const Event& event) const {
 }
 
 std::string AppWorld::record(const Event& event, const Include& include, Instant now) const {
-  const auto hash = hash_of_event(seed_, event);
+  const auto hash = this->hash(event);
   const int person = person_of(event);
   const bool android = person % 2 == 0;
   std::string app;

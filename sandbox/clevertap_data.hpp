@@ -7,7 +7,8 @@
 
 namespace sluice::sandbox {
 
-// What the users of one app did: the same for the same seed. It knows nothing of HTTP.
+// What the users of one app did: the same for the same seed. It knows nothing of HTTP. With `rows_per_day` each event
+// happens so often on every day, all in time, and days differ in their dates alone.
 class AppWorld {
  public:
   explicit AppWorld(const Options& options);
@@ -43,12 +44,14 @@ class AppWorld {
   };
   std::vector<Campaign> campaigns(Day from, Day to) const;
   const Zone& zone() const { return zone_; }
+  bool same_every_day() const { return exact_ > 0; }
 
  private:
   struct Moment {
     Instant happened, arrived;
   };
   Moment moment(const Event& event) const;
+  std::uint64_t hash(const Event& event) const;
   int of_day(int kind, Day day) const;
   int person_of(const Event& event) const;
   std::string identity_members(int person) const;
@@ -56,7 +59,7 @@ class AppWorld {
   std::string properties(const Event& event) const;
 
   std::uint64_t seed_;
-  int exact_;  // so many events of each kind a day, all in time; 0: as many as happen
+  int exact_;  // rows_per_day
   Zone zone_;
 };
 

@@ -42,6 +42,7 @@ Reply Sandbox::control(const Request& request, std::string_view path, std::strin
     faults_.forget_struck();
     graph_.forget_rows_served();
     clevertap_.forget_rows_served();
+    google_.forget();
     return done();
   }
   if (path == "/sandbox/log" && request.method == "GET") {
@@ -115,7 +116,8 @@ std::string Sandbox::log_text() const {
   out["batch_calls"] = counters_.batch_calls;
   out["token_in_query"] = counters_.token_in_query;
   out["body_bytes"] = counters_.body_bytes;
-  out["rows"] = graph_.rows_served() + clevertap_.rows_served();
+  out["rows"] = graph_.rows_served() + clevertap_.rows_served() + google_.rows_served();
+  out["google_operations"] = google_.operations();
   out["reports"] = reports_.submitted();
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "core/read_json.hpp"
 #include "sandbox/errors.hpp"
 #include "sandbox/insight_rows.hpp"
 #include "sandbox/insights.hpp"
@@ -33,7 +34,7 @@ void require_known(const std::vector<std::string>& names, const Known& known, st
 }
 
 std::pair<Day, Day> read_range(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = read_json(text);
   if (!json.is_object() || !json.contains("since") || !json.contains("until"))
     throw bad_parameter("param time_range must be an object with since and until");
   const auto since = parse_day(json["since"].is_string() ? json["since"].get<std::string>() : "");

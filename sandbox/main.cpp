@@ -33,7 +33,8 @@ void describe(CLI::App& app, Options& options, Day& today, bool& with_parent) {
   app.add_option("--ads", options.ads, "of each account")->check(CLI::Range(1, 500'000));
   app.add_option_function<std::string>("--today", into(&parse_day, today),
                                        "YYYY-MM-DD: time stands still at noon UTC of that day");
-  app.add_option("--rows-per-day", options.rows_per_day, "that many ads deliver on each day; served as prepared bytes")
+  app.add_option("--rows-per-day", options.rows_per_day,
+                 "that many ads deliver and events of each kind happen on each day; served as prepared bytes")
       ->check(CLI::Range(1, 500'000));
   app.add_option_function<std::string>("--report-delay", into(&parse_duration, options.report_delay),
                                        "2s: how long a report takes");
@@ -92,7 +93,8 @@ int serve(const Options& options, bool with_parent) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Simulated APIs of Facebook and CleverTap on loopback, for demonstrations, tests and benchmarks.");
+  CLI::App app(
+      "Simulated APIs of Facebook, Google Ads and CleverTap on loopback, for demonstrations, tests and benchmarks.");
   Options options;
   Day today(1970, 1, 1);
   bool with_parent = false;

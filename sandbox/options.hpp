@@ -15,7 +15,7 @@ struct Options {
   int accounts = 5;
   int ads = 40;              // of each account
   std::optional<Day> today;  // time stands still at noon UTC of that day, until POST /sandbox/clock moves it
-  int rows_per_day = 0;      // exactly that many ads deliver on every day, and nothing is restated
+  int rows_per_day = 0;      // that many ads deliver and events of each kind happen on every day, nothing comes late
   Duration report_delay = std::chrono::seconds(2);
   Duration latency{};  // of every answer
   std::string token = "sandbox-token";

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/read_json.hpp"
 #include "sandbox/errors.hpp"
 #include "sandbox/text.hpp"
 
@@ -92,6 +93,7 @@ Sandbox::Sandbox(const Options& options, Clock& clock)
       reports_(world_, faults_, clock, options.report_delay),
       graph_(world_, reports_, faults_, options.rows_per_day > 0),
       clevertap_(options, faults_),
+      google_(world_, faults_),
       usage_(clock, default_quota(options)) {
   for (const auto& fault : options.faults) faults_.add(fault);
   if (options.today) fixed_now_ = start_of(*options.today, utc()) + std::chrono::hours(12);
@@ -105,9 +107,19 @@ Reply Sandbox::handle(const Request& request) {
   if (path.starts_with("/sandbox/")) return control(request, path, query);
   ++counters_.total;
   ++counters_.requests[{request.method, path}];
-  auto reply = CleverTapApi::owns(path) ? clevertap(request, path, query) : graph(request, path, query);
+  auto reply = CleverTapApi::owns(path) ? clevertap(request, path, query)
+               : Google::serves(path)   ? google(request, path)
+                                        : graph(request, path, query);
   ++counters_.statuses[reply.status];
   counters_.body_bytes += static_cast<std::int64_t>(reply.body.size());
+  return reply;
+}
+
+Reply Sandbox::google(const Request& request, const std::string& path) {
+  const auto subject = fmt::format("{} {}", request.method, path);
+  if (auto broken = broken_reply(subject)) return *broken;
+  auto reply = google_.answer(request, path, subject, now());
+  spoil(subject, reply);
   return reply;
 }
 
@@ -280,7 +292,7 @@ HeaderList Sandbox::usage_headers(const std::string& subject, const Concern& con
 }
 
 Reply Sandbox::batch(const Call& call) {
-  const auto calls = nlohmann::json::parse(call.params.get("batch"), nullptr, false);
+  const auto calls = read_json(call.params.get("batch"));
   const bool well_formed = calls.is_array() && std::ranges::all_of(calls, is_batch_entry);
   if (!well_formed || calls.size() > 50) {
     const auto error = bad_parameter(well_formed ? "Too many requests in batch message. Maximum batch size is 50"

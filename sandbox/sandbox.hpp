@@ -6,6 +6,7 @@
 
 #include "core/clock.hpp"
 #include "sandbox/clevertap.hpp"
+#include "sandbox/google.hpp"
 #include "sandbox/graph.hpp"
 #include "sandbox/usage.hpp"
 
@@ -30,7 +31,7 @@ struct Reply {
   Duration slowly{};  // how long a slow body takes
 };
 
-// The simulated API without its sockets: one request in, one reply out. It never waits; time comes from the clock.
+// The simulated APIs without their sockets: one request in, one reply out. It never waits; time comes from the clock.
 class Sandbox {
  public:
   Sandbox(const Options& options, Clock& clock);
@@ -53,6 +54,7 @@ class Sandbox {
     std::int64_t body_bytes = 0;
   };
 
+  Reply google(const Request& request, const std::string& path);
   Reply graph(const Request& request, const std::string& path, std::string_view query);
   Reply clevertap(const Request& request, const std::string& path, std::string_view query);
   Reply batch(const Call& call);
@@ -78,6 +80,7 @@ class Sandbox {
   Reports reports_;
   Graph graph_;
   CleverTapApi clevertap_;
+  Google google_;
   Usage usage_;
   std::optional<Instant> fixed_now_;
   std::optional<Usage::Pretence> pretence_;  // for the headers of the reply being made

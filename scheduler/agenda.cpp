@@ -216,7 +216,7 @@ void Agenda::ended(Instant now, const RunEnded& ended, Rng& rng) {
   current_.reset();
   const bool again = ended.passing && ended.outcome != Outcome::succeeded && ended.outcome != Outcome::cancelled;
   if (!again || !takes_retry(fire.attempt) || !pending_.empty()) return;
-  fire.due = now + backoff(fire.attempt, rng);
+  fire.due = now + std::max(backoff(fire.attempt, rng), ended.wait.value_or(Duration::zero()));
   ++fire.attempt;
   later_ = std::move(fire);
 }

@@ -3,86 +3,14 @@
 #include <fmt/format.h>
 
 #include "core/retry.hpp"
+#include "core/row_guard.hpp"
+#include "scheduler/lane_output.hpp"
 
 namespace sluice {
 namespace {
 
-// Rows of a field that the stream does not have yet, where such fields are to be added: read the slice again with it.
-struct FieldsFound {
-  std::map<std::string, DataType> fields;
-};
-
 // A slice that brings new fields again and again is not read for ever.
 constexpr int max_additions = 20;
-
-// Between a connector and a load: transforms, waits for memory, counts, stages.
-class LaneOutput final : public Output {
- public:
-  LaneOutput(const LaneJob& job, const Slice& slice, const StreamPlan& plan, LiveStream& stream, RunContext& context,
-             Load& load, std::function<task<void>()> first_batch, std::function<task<void>(task<void>)> away)
-      : job_(job),
-        slice_(slice),
-        plan_(plan),
-        stream_(stream),
-        context_(context),
-        load_(load),
-        first_batch_(std::move(first_batch)),
-        away_(std::move(away)) {}
-
-  task<void> emit(Batch batch) override {
-    meet_new_fields(batch.unknown_fields);
-    read += static_cast<std::int64_t>(batch.rows() + batch.rejects.size()) + batch.filtered;
-    filtered += batch.filtered;
-    plan_.transform.apply(batch);
-    if (first_batch_) co_await std::exchange(first_batch_, nullptr)();
-    const auto permit = co_await context_.memory.acquire(static_cast<std::int64_t>(batch.bytes()));
-    co_await load_.stage(batch);
-    repaired += batch.repaired;
-    const SliceProgress progress{job_.run, job_.id.pipeline, job_.id.stream, slice_.id(), read};
-    context_.events.emit(progress);
-  }
-
-  void without_columns(const std::vector<std::string>& names, const std::string& why) override {
-    complete = false;
-    // The connector knows its own names; the table may have renamed or dropped them.
-    std::vector<std::string> columns;
-    for (const auto& name : names)
-      for (const auto& column : plan_.table.columns)
-        if (column.source < plan_.spec.columns.size() && plan_.spec.columns[column.source].name == name)
-          columns.push_back(column.name);
-    load_.without_columns(columns);
-    context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
-                                fmt::format("{}: loaded without {}: {}", slice_.id(), fmt::join(names, ", "), why)});
-  }
-
-  void incident(const std::string& why) override { incidents.push_back(fmt::format("{}: {}", slice_.id(), why)); }
-
-  Priority priority() const override { return job_.priority; }
-  task<void> away(task<void> waiting) override { return away_(std::move(waiting)); }
-
-  std::int64_t read = 0, filtered = 0, repaired = 0;
-  bool complete = true;
-  std::vector<std::string> incidents;
-
- private:
-  // Throws FieldsFound where there are some to be added.
-  void meet_new_fields(const std::map<std::string, DataType>& unknown) {
-    if (plan_.spec.new_fields != NewFields::add) return stream_.note_unknown(unknown);
-    FieldsFound found;
-    for (const auto& field : unknown)
-      if (!stream_.refused(field.first)) found.fields.insert(field);
-    if (!found.fields.empty()) throw found;
-  }
-
-  const LaneJob& job_;
-  const Slice& slice_;
-  const StreamPlan& plan_;
-  LiveStream& stream_;
-  RunContext& context_;
-  Load& load_;
-  std::function<task<void>()> first_batch_;
-  std::function<task<void>(task<void>)> away_;
-};
 
 // What is taken of a thing that runs share, and of the part of it that backfills may take.
 struct Taken {
@@ -98,6 +26,12 @@ task<Taken> take(Semaphore& shared, Semaphore& of_backfills, Priority priority) 
   if (priority == Priority::backfill) taken.of_backfills = co_await of_backfills.acquire();
   taken.one = co_await shared.acquire();
   co_return taken;
+}
+
+// There is nothing in it to be read: its publishing moves progress, and no more.
+bool is_empty(const Slice& slice) {
+  const auto* range = slice.value_range();
+  return range != nullptr && range->after == range->upto;
 }
 
 class Lane {
@@ -125,9 +59,9 @@ class Lane {
   }
 
  private:
-  // A slice goes on by one of two: a place among those that are read side by side, then a permit for a connection of
-  // the sink. Whoever has a permit waits for no place, and nobody keeps a place while it waits for a slice that has
-  // none: so all go on.
+  // What a slice holds. To be read it needs a place of the source; from its first batch on a permit, for one of the
+  // sink's connections, and those that move progress get theirs in their order. Nobody waits in a circle: with a
+  // permit a slice needs no place any more, and without one it leaves its place while one before it has neither.
   struct State {
     Taken place;
     bool has_place = false;
@@ -136,7 +70,8 @@ class Lane {
     bool has_permit = false;
     bool done = false;
     bool failed = false;
-    bool goes_first() const { return has_permit || done; }
+    // Its followers may have permits.
+    bool is_out_of_the_way() const { return has_permit || done; }
   };
 
   bool moves(std::size_t i) const { return job_.slices[i].done_to.has_value(); }
@@ -211,7 +146,9 @@ class Lane {
     context_.events.emit(change);
     const auto plan = stream_.plan();
     Batch batch(plan->spec.columns.size());
-    batch.rejects.push_back(Reject{{}, unknown.what(), "structure", unknown.answer()});
+    // Where paths are hidden, nobody knows where in this answer they are: of its values nothing is kept.
+    auto kept = plan->spec.guard ? outline(unknown.answer()) : unknown.answer();
+    batch.rejects.push_back(Reject{{}, unknown.what(), std::string(structure_rule), std::move(kept)});
     std::string trouble;
     try {
       co_await wait_for_permit(i);
@@ -233,16 +170,19 @@ class Lane {
     if (context_.remembered.report(job_.id))
       context_.events.emit(Notice{Level::warning, job_.id.pipeline, job_.id.stream,
                                   fmt::format("{} is left out: {}", partition.id, why.what())});
-    SliceEnded ended{job_.run,
-                     job_.id.pipeline,
-                     job_.id.stream,
-                     job_.slices[i].slice.id(),
-                     SliceOutcome::skipped,
-                     why.what(),
-                     {},
-                     context_.clock.uptime() - started,
-                     job_.id.partition};
-    context_.events.emit(ended);
+    context_.events.emit(ended_of(i, SliceOutcome::skipped, why.what(), started));
+  }
+
+  SliceEnded ended_of(std::size_t i, SliceOutcome outcome, std::string message, Duration started) const {
+    return {job_.run,
+            job_.id.pipeline,
+            job_.id.stream,
+            job_.slices[i].slice.id(),
+            outcome,
+            std::move(message),
+            {},
+            context_.clock.uptime() - started,
+            job_.id.partition};
   }
 
   void finish(std::size_t i) {
@@ -257,26 +197,14 @@ class Lane {
     states_[i].failed = true;
     if (error.of_partition() && !closed_) closed_ = error;
     const auto& slice = job_.slices[i].slice;
-    LaneFailure failure;
-    failure.message = fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what());
-    failure.passing = error.passing();
-    result_.failures.push_back(std::move(failure));
-    SliceEnded ended{job_.run,
-                     job_.id.pipeline,
-                     job_.id.stream,
-                     slice.id(),
-                     SliceOutcome::failed,
-                     error.what(),
-                     {},
-                     context_.clock.uptime() - started,
-                     job_.id.partition};
-    context_.events.emit(ended);
+    result_.failures.emplace_back(fmt::format("{} {}: {}", job_.id.stream, slice.id(), error.what()), error);
+    context_.events.emit(ended_of(i, SliceOutcome::failed, error.what(), started));
   }
 
   task<void> take_place(std::size_t i) {
     auto& state = states_[i];
     if (state.has_place || state.has_permit) co_return;
-    state.place = co_await take(context_.source.slots, context_.source.backfill_slots, job_.priority);
+    state.place = co_await take(context_.source.places, context_.source.backfill_places, job_.priority);
     state.has_place = true;
   }
 
@@ -298,14 +226,15 @@ class Lane {
 
   task<void> wait_for_predecessor(std::size_t i) {
     const auto* before = predecessor(i);
-    while (before != nullptr && !before->goes_first()) {
+    while (before != nullptr && !before->is_out_of_the_way()) {
       if (!all_before_have_places(i)) leave_place(i);
       co_await moved_.wait();
     }
   }
 
   bool all_before_have_places(std::size_t i) const {
-    for (const auto* before = predecessor(i); before != nullptr && !before->goes_first(); before = predecessor(i)) {
+    for (const auto* before = predecessor(i); before != nullptr && !before->is_out_of_the_way();
+         before = predecessor(i)) {
       if (!before->has_place) return false;
       i = static_cast<std::size_t>(before - states_.data());
     }
@@ -327,7 +256,10 @@ class Lane {
     // Twice at most: an empty answer for a window that has rows is asked for once more, then believed.
     for (bool believe_empty = false;; believe_empty = true) {
       const auto& slice = job_.slices[i].slice;
-      if (version_uncertain_) co_await settle_version();
+      if (unsettled_) {
+        const auto turn = co_await publishing_.acquire();
+        if (unsettled_) co_await settle();
+      }
       const auto plan = stream_.plan();
       const auto started = context_.clock.uptime();
       const auto read_started = context_.clock.now();
@@ -336,7 +268,7 @@ class Lane {
           job_, slice, *plan, stream_, context_, *load, [this, i] { return wait_for_permit(i); },
           [this, i](task<void> waiting) { return away(i, std::move(waiting)); });
       co_await take_place(i);
-      co_await context_.source.connector.read(plan->spec, slice, out);
+      if (!is_empty(slice)) co_await context_.source.connector.read(plan->spec, slice, out);
       leave_place(i);
       co_await wait_for_permit(i);
       if (const auto* before = predecessor(i))
@@ -351,7 +283,7 @@ class Lane {
       }
       if (failure) {
         load.reset();  // gives its connection back, which settling may need
-        co_await settle_version_if_possible();
+        if (unsettled_) co_await settle_if_possible();
         std::rethrow_exception(failure);
       }
       if (settled) co_return;
@@ -363,17 +295,18 @@ class Lane {
     }
   }
 
-  // Our own commit may have gone through although its reply was lost: the version is then one step further.
-  task<void> settle_version() {
+  // Our own commit may have gone through although its reply was lost: progress is then what it would have made. Any
+  // other is not ours to go on from: if it moved, the next publish is fenced off.
+  task<void> settle() {
     const auto plan = stream_.plan();
-    const auto progress = co_await context_.sink.sink.progress(job_.id, plan->table.name, job_.days);
-    if (progress.version == job_.version + 1) job_.version = progress.version;
-    version_uncertain_ = false;
+    const auto found = co_await context_.sink.sink.progress(job_.id, plan->table.name, job_.days);
+    if (found.version == unsettled_->version && found.done_to == unsettled_->done_to) job_.progress = found;
+    unsettled_.reset();
   }
 
-  task<void> settle_version_if_possible() {
+  task<void> settle_if_possible() {
     try {
-      co_await settle_version();
+      co_await settle();
     } catch (const Error&) {  // the sink is away: the next attempt asks again
     }
   }
@@ -388,9 +321,9 @@ class Lane {
   task<bool> publish(std::size_t i, Load& load, const LaneOutput& out, Instant read_started, bool believe_empty,
                      Duration started) {
     const auto& planned = job_.slices[i];
-    if (version_uncertain_) throw Error(Remedy::retry, "whether the lane's last COMMIT went through is not known yet");
+    if (unsettled_) throw Error(Remedy::retry, "whether the lane's last COMMIT went through is not known yet");
     Publication publication;
-    publication.expected_version = job_.version;
+    publication.expected_version = job_.progress.version;
     publication.days = job_.days;
     if (!chain_broken(i)) publication.done_to = planned.done_to;
     publication.read = out.read;
@@ -398,20 +331,21 @@ class Lane {
     publication.complete = out.complete;
     publication.believe_empty = believe_empty;
     publication.compare_all = job_.compare_all;
-    version_uncertain_ = true;
-    const auto published = co_await load.publish(publication);
-    version_uncertain_ = false;
+    auto after = job_.progress;
+    ++after.version;
+    if (publication.done_to) after.done_to = publication.done_to;
+    Published published;
+    try {
+      published = co_await load.publish(publication);
+    } catch (const Error& error) {
+      if (error.passing()) unsettled_ = after;
+      throw;
+    }
     if (published.outcome == Published::Outcome::confirm_empty) co_return false;
-    job_.version = published.version;
-    SliceEnded ended{job_.run,
-                     job_.id.pipeline,
-                     job_.id.stream,
-                     planned.slice.id(),
-                     SliceOutcome::published,
-                     {},
-                     published.counts,
-                     context_.clock.uptime() - started,
-                     job_.id.partition};
+    after.version = published.version;
+    job_.progress = after;
+    auto ended = ended_of(i, SliceOutcome::published, {}, started);
+    ended.counts = published.counts;
     if (published.outcome == Published::Outcome::superseded) {
       ended.outcome = SliceOutcome::superseded;
       ended.message = "a later read of the same window is in the table already";
@@ -436,75 +370,16 @@ class Lane {
   std::vector<State> states_;
   Semaphore side_by_side_;
   Semaphore connections_;  // the lane's share of the sink's
-  Semaphore publishing_;
-  Signal moved_;
+  Semaphore publishing_;   // one publish at a time
+  Signal moved_;           // a slice got its permit, left its place, or is done
   asio::any_io_executor executor_;
-  bool version_uncertain_ = false;
-  std::optional<Error> closed_;  // nothing more of the partition can be read: its other slices fail unread
+  // A publish has failed, and perhaps went through: the progress that it would have made.
+  std::optional<Progress> unsettled_;
+  // Nothing more of the partition can be read, or of the lane published: its other slices fail unread.
+  std::optional<Error> closed_;
 };
 
 }  // namespace
-
-LiveStream::LiveStream(const StreamPlan& plan, std::string pipeline, RunContext& context)
-    : plan_(std::make_shared<StreamPlan>(plan)),
-      pipeline_(std::move(pipeline)),
-      context_(context),
-      altering_(context.executor, 1) {}
-
-task<void> LiveStream::prepare() {
-  const auto current = plan_;
-  const auto changes = co_await context_.sink.sink.prepare(current->table);
-  for (const auto& [column, action] : changes) {
-    SchemaChanged change{pipeline_, current->name, column, action, {}};
-    change.message = fmt::format("table {}: column {}: {}", current->table.name, column, action);
-    context_.events.emit(change);
-  }
-}
-
-task<void> LiveStream::add_fields(std::map<std::string, DataType> fields) {
-  const auto turn = co_await altering_.acquire();
-  auto extended = std::make_shared<StreamPlan>(*plan_);
-  bool changed = false;
-  for (const auto& [path, type] : fields) {
-    const auto same = [&path = path](const Column& c) { return c.path == path; };
-    if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), same)) continue;
-    const auto name = column_name(path);
-    const auto called = [&](const auto& column) { return column.name == name; };
-    if (!name) {
-      refuse(path, "no name for a column can be made of it");
-    } else if (std::any_of(extended->spec.columns.begin(), extended->spec.columns.end(), called) ||
-               extended->table.find(*name) != nullptr) {
-      refuse(path, fmt::format("there is a column {} already", *name));
-    } else {
-      if (!extended->transform.drops(*name))
-        extended->table.columns.emplace_back(*name, type, extended->spec.columns.size());
-      extended->spec.columns.emplace_back(*name, type, path);
-      changed = true;
-    }
-  }
-  if (!changed) co_return;
-  plan_ = std::move(extended);
-  co_await prepare();
-}
-
-void LiveStream::refuse(const std::string& path, const std::string& why) {
-  if (!refused_.insert(path).second) return;
-  SchemaChanged change{pipeline_, plan_->name, path, "refused", {}};
-  change.message = fmt::format(
-      "stream {}: the source's new field '{}' is not loaded: {}; it can be kept by new_fields: keep_in_extra",
-      plan_->name, path, why);
-  context_.events.emit(change);
-}
-
-void LiveStream::note_unknown(const std::map<std::string, DataType>& fields) {
-  for (const auto& [name, type] : fields) {
-    if (!noted_.insert(name).second) continue;
-    SchemaChanged change{pipeline_, plan_->name, name, "unknown_field", {}};
-    change.message = fmt::format("stream {}: the source gives a field '{}' ({}) that is not declared", plan_->name,
-                                 name, to_string(type));
-    context_.events.emit(change);
-  }
-}
 
 task<void> run_lane(LaneJob job, LiveStream& stream, RunContext& context, LaneResult& result) {
   Lane lane(std::move(job), stream, context, result, co_await asio::this_coro::executor);

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ struct StreamPlan {
   int slice_days = 1;                // window.slice, else the spec's
   std::optional<Duration> sweep;     // how often all objects are read again
   Settings settings;                 // as written: two equal ones are the same stream
+
+  // What Connector::types said of the columns: theirs in the table too, where no cast says otherwise.
+  void learn(const std::map<std::string, DataType>& types);
 };
 
 // The pipeline's own retry, of a run that failed for a passing cause.

@@ -128,6 +128,17 @@ std::string renamed(const std::string& pipeline, const std::string& table, const
       table, fmt::join(loaders, ", "), pipeline);
 }
 
+void StreamPlan::learn(const std::map<std::string, DataType>& types) {
+  for (std::size_t i = 0; i < spec.columns.size(); ++i) {
+    const auto known = types.find(spec.columns[i].name);
+    if (known == types.end() || transform.masks(i)) continue;
+    spec.columns[i].type = known->second;
+    if (transform.learn(i, known->second)) continue;
+    for (auto& column : table.columns)
+      if (column.source == i) column.type = known->second;
+  }
+}
+
 bool sweep_due(const StreamPlan& stream, const Progress& sweep_progress, Instant now) {
   if (!stream.sweep || stream.spec.cursor != Cursor::value) return false;
   if (!sweep_progress.done_to) return true;

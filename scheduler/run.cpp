@@ -42,10 +42,11 @@ class Run {
     group.spawn(watch(group));
     co_await group.join();
     if (!finished)
-      failures_.push_back({fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout){}",
-                                       format_duration(pipeline_.timeout), pipeline_.name,
-                                       waited_for_.empty() ? "" : "; " + waited_for_),
-                           true});
+      failures_.emplace_back(
+          fmt::format("no slice was published within {}; the run was stopped (pipelines.{}.timeout){}",
+                      format_duration(pipeline_.timeout), pipeline_.name,
+                      waited_for_.empty() ? "" : "; " + waited_for_),
+          true);
   }
 
   task<void> watch(TaskGroup& group) {
@@ -66,16 +67,16 @@ class Run {
   task<void> all_streams(TaskGroup& watchers, bool& finished) {
     TaskGroup group(context_.executor);
     for (const auto& stream : pipeline_.streams)
-      if (wanted(stream)) group.spawn(supervise(stream));
+      if (wanted(stream)) group.spawn(supervise_stream(stream));
     co_await group.join();
     finished = true;
     watchers.cancel();
   }
 
   // One stream's failure is noted and leaves the others alone.
-  task<void> supervise(const StreamPlan& plan) {
+  task<void> supervise_stream(const StreamPlan& plan) {
     try {
-      co_await load(plan);
+      co_await load_stream(plan);
     } catch (...) {
       note(plan.name, std::current_exception());
     }
@@ -83,18 +84,21 @@ class Run {
 
   void note(const std::string& where, const std::exception_ptr& failure) {
     const auto error = error_of(failure);
-    failures_.push_back({fmt::format("{}: {}", where, error.what()), error.passing()});
+    failures_.emplace_back(fmt::format("{}: {}", where, error.what()), error);
   }
 
-  task<void> load(const StreamPlan& plan) {
-    LiveStream stream(plan, pipeline_.name, context_);
+  task<void> load_stream(const StreamPlan& plan) {
+    auto known = plan;
+    auto types = co_await context_.source.connector.types(plan.spec);
+    known.learn(types);
+    LiveStream stream(known, pipeline_.name, context_);
     co_await patiently([&stream] { return stream.prepare(); });
     co_await warn_if_renamed(plan);
     const auto partitions = co_await context_.source.connector.partitions(plan.spec);
     TaskGroup group(context_.executor);
     std::vector<std::optional<Instant>> read(partitions.size());
     for (std::size_t i = 0; i < partitions.size(); ++i)
-      if (reported(plan, partitions[i])) group.spawn(supervise(stream, partitions[i], read[i]));
+      if (is_active(plan, partitions[i])) group.spawn(supervise_partition(stream, partitions[i], read[i]));
     co_await group.join();
     if (options_.backfill) co_return;
     move_watermark(plan, partitions, read);
@@ -125,15 +129,15 @@ class Run {
     co_return co_await patiently([&] { return context_.sink.sink.progress(lane, plan->table.name, days); });
   }
 
-  // Progress is kept by the pipeline's name.
+  // Progress is kept by the pipeline's name: under another one, all is loaded again.
   task<void> warn_if_renamed(const StreamPlan& plan) {
     const auto names = co_await patiently([&] { return context_.sink.sink.loaders(plan.table.name); });
     if (const auto why = renamed(pipeline_.name, plan.table.name, names); !why.empty())
       context_.events.emit(Notice{Level::warning, pipeline_.name, plan.name, why});
   }
 
-  // Whether the partition is to be loaded; one that is not is said once.
-  bool reported(const StreamPlan& plan, const Partition& partition) {
+  // Says once that a partition is left out.
+  bool is_active(const StreamPlan& plan, const Partition& partition) {
     if (partition.active) return true;
     const LaneId lane(pipeline_.name, plan.name, partition.id, "live");
     if (context_.remembered.report(lane))
@@ -143,11 +147,12 @@ class Run {
     return false;
   }
 
-  task<void> supervise(LiveStream& stream, const Partition& partition, std::optional<Instant>& newest_read) {
+  task<void> supervise_partition(LiveStream& stream, const Partition& partition, std::optional<Instant>& newest_read) {
     try {
       newest_read = co_await load_partition(stream, partition);
     } catch (...) {
-      note(fmt::format("{} {}", stream.plan()->name, partition.id), std::current_exception());
+      const auto name = stream.plan()->name;
+      note(partition.id.empty() ? name : fmt::format("{} {}", name, partition.id), std::current_exception());
     }
   }
 
@@ -166,36 +171,54 @@ class Run {
       target.horizon = co_await connector.horizon(plan->spec, partition, target.end());
     }
     const LaneId live(pipeline_.name, plan->name, partition.id, options_.backfill ? options_.backfill->name : "live");
-    const auto newest = co_await bring(stream, live, partition, target);
-    const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
-    if (!options_.backfill && plan->sweep) {
-      const auto swept = co_await progress(sweep, stream, target);
-      target.full_refresh = true;
-      if (sweep_due(*plan, swept, target.now)) co_await bring(stream, sweep, partition, target);
-    }
-    co_return newest;
+    const auto done = co_await progress(live, stream, target);
+    const auto brought = co_await bring_lane(stream, live, partition, target, done);
+    if (!options_.backfill && plan->sweep && brought.newest_read)
+      co_await bring_sweep(stream, partition, target, brought.everything);
+    co_return brought.newest_read;
   }
 
-  task<std::optional<Instant>> bring(LiveStream& stream, LaneId lane, const Partition& partition,
-                                     const Target& target) {
+  // A live lane that has just read everything has swept: the sweep's progress is moved alone, by a slice that begins
+  // where it ends.
+  task<void> bring_sweep(LiveStream& stream, const Partition& partition, Target target, bool swept_by_live) {
+    const auto plan = stream.plan();
+    const LaneId sweep(pipeline_.name, plan->name, partition.id, "sweep");
+    auto done = co_await progress(sweep, stream, target);
+    if (!swept_by_live && !sweep_due(*plan, done, target.now)) co_return;
+    if (swept_by_live) done.done_to = target.horizon;
+    target.full_refresh = !swept_by_live;
+    co_await bring_lane(stream, sweep, partition, target, done);
+  }
+
+  struct Brought {
+    std::optional<Instant> newest_read;  // see LaneResult
+    bool everything = false;             // of a stream read by what changed: all that the source has was published
+  };
+
+  task<Brought> bring_lane(LiveStream& stream, LaneId lane, const Partition& partition, const Target& target,
+                           const Progress& done) {
     LaneJob job(std::move(lane));
-    const auto done = co_await progress(job.id, stream, target);
     const auto plan = stream.plan();
     job.slices = plan_slices(*plan, partition, done, target);
     if (const auto why = shortfall(*plan, partition, done, target); !why.empty())
       remarks_.insert(fmt::format("{}: {}", plan->name, why));
     job.days = target.days();
-    job.version = done.version;
+    job.progress = done;
     job.priority = options_.backfill ? Priority::backfill : Priority::scheduled;
     job.compare_all = options_.full_refresh;
     job.run = record_.id;
     job.parallel = options_.parallel > 0 ? options_.parallel : context_.source.connector.parallel_slices();
     job.published = [this] { last_sign_ = context_.clock.uptime(); };
+    const auto* range = job.slices.empty() ? nullptr : job.slices.front().slice.value_range();
+    const bool all = range != nullptr && !range->after;
     planned_ += static_cast<std::int64_t>(job.slices.size());
     context_.events.emit(RunPlanned{record_.id, record_.pipeline, planned_});
     auto& result = lanes_.emplace_back();
     co_await run_lane(std::move(job), stream, context_, result);
-    co_return result.newest_read;
+    Brought brought;
+    brought.newest_read = result.newest_read;
+    brought.everything = all && result.newest_read;
+    co_return brought;
   }
 
   // The least over the active partitions; unknown until each of them was read once by this process.
@@ -236,8 +259,9 @@ class Run {
       ended.outcome = ended.slices_published > 0 ? Outcome::partial : Outcome::failed;
       ended.message = failures.front().message;
       if (failures.size() > 1) ended.message += fmt::format(" (and {} more failures)", failures.size() - 1);
-      const auto passing = [](const LaneFailure& f) { return f.passing; };
+      const auto passing = [](const LoadFailure& f) { return f.passing; };
       ended.passing = std::any_of(failures.begin(), failures.end(), passing);
+      for (const auto& failure : failures) ended.wait = std::max(ended.wait, failure.wait);
     } else {
       ended.message = fmt::format("{}", fmt::join(remarks_, "; "));
     }
@@ -254,7 +278,7 @@ class Run {
   std::map<std::string, Instant> watermarks_;
   std::list<LaneResult> lanes_;        // filled while the lanes run: a cancelled run has done what it has done
   std::set<std::string> remarks_;      // why less was loaded than was asked for
-  std::vector<LaneFailure> failures_;  // of whole streams, partitions, and of the run
+  std::vector<LoadFailure> failures_;  // of whole streams, partitions, and of the run
 };
 
 }  // namespace

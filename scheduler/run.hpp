@@ -16,9 +16,9 @@
 
 namespace sluice {
 
-// How many of `places` backfills, or the slices of one lane, may take together: one is left to the others.
-constexpr int some_of(int places) {
-  return std::max(1, places - 1);
+// How many of `all` backfills, or the slices of one lane, may take together: one is left to the others.
+constexpr int some_of(int all) {
+  return std::max(1, all - 1);
 }
 
 // Slices, and a run's other calls to its sink, are tried by this. Bounded by attempts alone: a report, or a throttle's
@@ -28,10 +28,10 @@ constexpr RetryPolicy retry_within_run{3, std::chrono::seconds(1), std::chrono::
 // A source as all its runs share it.
 struct SharedSource {
   Connector& connector;
-  Semaphore slots;           // slices being extracted
-  Semaphore backfill_slots;  // those of backfills
+  Semaphore places;           // slices being extracted
+  Semaphore backfill_places;  // those of backfills
   SharedSource(Connector& c, const asio::any_io_executor& executor)
-      : connector(c), slots(executor, c.parallel_slices()), backfill_slots(executor, some_of(c.parallel_slices())) {}
+      : connector(c), places(executor, c.parallel_slices()), backfill_places(executor, some_of(c.parallel_slices())) {}
 };
 
 // A sink as all its runs share it.
@@ -40,12 +40,12 @@ struct SharedSink {
   Semaphore permits;           // slices that hold, or may soon hold, one of its connections
   Semaphore backfill_permits;  // those of backfills
   int connections;
-  SharedSink(Sink& s, const asio::any_io_executor& executor, int places)
-      : sink(s), permits(executor, places), backfill_permits(executor, some_of(places)), connections(places) {}
+  SharedSink(Sink& s, const asio::any_io_executor& executor, int n)
+      : sink(s), permits(executor, n), backfill_permits(executor, some_of(n)), connections(n) {}
 };
 
 // What runs leave for later runs of the same process.
-struct RunMemory {
+struct Remembered {
   // (pipeline, stream, partition) → start of the read of its newest published window.
   std::map<std::tuple<std::string, std::string, std::string>, Instant> watermarks;
   // Partitions already reported as inactive: pipeline/stream/partition.
@@ -64,7 +64,7 @@ struct RunContext {
   Clock& clock;
   Events& events;
   Rng& rng;
-  RunMemory& remembered;
+  Remembered& remembered;
 };
 
 // What of a pipeline to run.
@@ -77,9 +77,9 @@ struct RunOptions {
   std::function<std::string()> why_cancelled;  // asked for the message of a run that was
 };
 
-// One run of a pipeline from its first request to its outcome. `run.id`, `pipeline`, `trigger`, `planned`, `started`
-// are given; the outcome, the counts and the message are filled in and returned as the event that was emitted. A failed
-// slice stops neither other partitions nor other streams. Cancelled from outside it returns too, with what it had done.
+// One run of a pipeline from its first request to its outcome. Of `run` it reads what is known before a run: id,
+// pipeline, trigger, planned, started, delay. Gives the event that it emitted at its end. A failed slice stops neither
+// other partitions nor other streams. Cancelled from outside it returns too, with what it had done.
 task<RunEnded> run_pipeline(const Pipeline& pipeline, const RunRecord& run, const RunOptions& options,
                             RunContext& context);
 

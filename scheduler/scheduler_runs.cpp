@@ -41,6 +41,7 @@ task<void> Scheduler::Impl::execute(EntryPtr entry, RunRequest request) {
     ended.outcome = Outcome::failed;
     ended.message = error.what();
     ended.passing = error.passing();
+    if (error.remedy() == Remedy::postpone) ended.wait = error.wait();
     ended.took = clock_.uptime() - started;
     events_.emit(ended);
   }

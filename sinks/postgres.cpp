@@ -7,19 +7,28 @@ namespace sluice {
 namespace {
 
 constexpr Option options[] = {
-    {"url",
-     Value::text,
-     "The database as libpq takes it, postgresql://user@host:5432/database?sslmode=verify-full. TLS is verified in "
-     "full unless "
-     "the URL's own sslmode says otherwise; Unix sockets need none.",
-     {},
-     true},
-    {"password", Value::secret, "The user's password, where it is not part of the URL."},
-    {"ca_file", Value::text,
-     "Certificates (PEM) of the authorities that the server's certificate is verified against; default: the system's."},
-    {"schema", Value::text, "Where the tables go; created where it is missing.", "public"},
-    {"max_connections", Value::integer, "Connections that this sink may open.", "4", false, {}, {}, "2", "1000"},
-    {"grant", Value::text_list, "Roles that may SELECT from the tables that sluice creates."},
+    {.name = "url",
+     .value = Value::text,
+     .help =
+         "The database as libpq takes it, postgresql://user@host:5432/database?sslmode=verify-full. TLS is verified "
+         "in full unless the URL's own sslmode says otherwise; Unix sockets need none.",
+     .required = true},
+    {.name = "password", .value = Value::secret, .help = "The user's password, where it is not part of the URL."},
+    {.name = "ca_file",
+     .value = Value::text,
+     .help = "Certificates (PEM) of the authorities that the server's certificate is verified against; default: the "
+             "system's."},
+    {.name = "schema",
+     .value = Value::text,
+     .help = "Where the tables go; created where it is missing.",
+     .fallback = "public"},
+    {.name = "max_connections",
+     .value = Value::integer,
+     .help = "Connections that this sink may open.",
+     .fallback = "4",
+     .least = "2",
+     .most = "1000"},
+    {.name = "grant", .value = Value::text_list, .help = "Roles that may SELECT from the tables that sluice creates."},
 };
 
 std::unique_ptr<Sink> make(const Settings& settings, const SinkContext& context) {

@@ -46,40 +46,54 @@ class PostgresLoad final : public Load {
 
   task<Published> publish(const Publication& publication) override {
     check_reject_share(table_, slice_, publication.read, stage_.rejects());
-    const auto began = core_->clock.uptime();
-    std::exception_ptr failure;
-    bool unknown = false;
-    try {
-      co_await transact(publication);
-    } catch (const pg::PgError& error) {
-      failure = std::current_exception();
-      unknown = committing_ && error.connection_lost();
-    } catch (const Error&) {
-      failure = std::current_exception();
-    }
-    if (unknown) {
-      said("unknown", began);
-      if (co_await went_through(failure)) failure = nullptr;
-    }
-    const bool written = !failure && result_.outcome != Published::Outcome::confirm_empty;
-    said(written ? "committed" : "rolled_back", began);
-    // Whatever is still open on the session is rolled back with it.
-    if (failure && lease_) lease_->close();
-    if (failure) std::rethrow_exception(failure);
+    auto transaction = transact(publication);
+    co_await to_its_end(std::move(transaction));
     co_return result_;
   }
 
   task<void> set_aside() override {
     auto& session = *co_await connection();
-    auto statements = sql_.quarantine(stage_.rejects());
+    auto statements = sql_.set_aside(stage_.rejects());
     statements.insert(statements.begin(), pg::Statement("BEGIN"));
     statements.emplace_back("COMMIT");
     co_await session.exec_all(std::move(statements));
   }
 
+  task<Replayed> replay(const std::vector<QuarantinedRow>& rows) override {
+    Replayed done;
+    auto transaction = load_again(rows, done);
+    co_await to_its_end(std::move(transaction));
+    co_return done;
+  }
+
  private:
-  void said(const char* outcome, Duration began) {
-    core_->events.emit(TransactionDone{core_->name, outcome, core_->clock.uptime() - began});
+  void said(const char* outcome, Duration took) { core_->events.emit(TransactionDone{core_->name, outcome, took}); }
+
+  // Finds out what became of it where the reply to its COMMIT is lost.
+  task<void> to_its_end(task<void> transaction) {
+    const auto began = core_->clock.uptime();
+    std::exception_ptr failure;
+    bool lost = false;
+    try {
+      co_await std::move(transaction);
+    } catch (const pg::PgError& error) {
+      failure = std::current_exception();
+      lost = committing_ && error.connection_lost();
+    } catch (const Error&) {
+      failure = std::current_exception();
+    }
+    const auto took = core_->clock.uptime() - began;
+    std::optional<bool> committed = !failure && result_.outcome != Published::Outcome::confirm_empty;
+    if (lost) {
+      said("unknown", took);
+      committed = co_await went_through();
+      if (!committed) failure = unsettled();
+      if (committed == true) failure = nullptr;
+    }
+    if (committed) said(*committed ? "committed" : "rolled_back", took);
+    // Whatever is still open on the session is rolled back with it.
+    if (failure && lease_) lease_->close();
+    if (failure) std::rethrow_exception(failure);
   }
 
   task<pg::Connection*> connection() {
@@ -96,18 +110,22 @@ class PostgresLoad final : public Load {
     result_ = Published();
     result_.version = publication.expected_version + 1;
     std::vector<pg::Statement> statements;
-    statements.emplace_back("BEGIN");
+    const auto add = [&](pg::Statement statement) {
+      statements.push_back(std::move(statement));
+      return statements.size() - 1;
+    };
+    add(pg::Statement("BEGIN"));
     // The planner expects one row of a new day and would walk the stage once for each row of the window. Objects are
     // another matter: few of a large table change at a time.
-    statements.emplace_back(scope_of(table_) == Scope::none ? "SELECT" : "SET LOCAL enable_nestloop = off");
-    statements.push_back(sql_.lock());
-    statements.push_back(sql_.fence(publication));
-    statements.push_back(sql_.later_reads());
-    statements.push_back(sql_.count_scope());
+    if (scope_of(table_) != Scope::none) add(pg::Statement("SET LOCAL enable_nestloop = off"));
+    add(sql_.lock());
+    const auto fence = add(sql_.fence(publication));
+    const auto later_reads = add(sql_.later_reads());
+    const auto count_scope = add(sql_.count_scope());
     const auto opened = co_await session.exec_all(std::move(statements));
-    if (opened[3].affected() != 1) throw_fenced(lane_, publication.expected_version);
+    if (opened[fence].affected() != 1) throw_fenced(lane_, publication.expected_version);
     std::vector<std::string> later;
-    for (int i = 0; i < opened[4].rows(); ++i) later.push_back(opened[4].text(i, 0));
+    for (int i = 0; i < opened[later_reads].rows(); ++i) later.push_back(opened[later_reads].text(i, 0));
     const auto overtaken_by = overtaken(slice_, later);
     if (overtaken_by == Overtaken::partly) throw_overtaken(table_, slice_);
     if (overtaken_by == Overtaken::wholly) {
@@ -115,7 +133,7 @@ class PostgresLoad final : public Load {
       co_await commit(session, publication);
       co_return;
     }
-    const auto before = opened[5].integer(0, 0);
+    const auto before = opened[count_scope].integer(0, 0);
     if (publication.read == 0 && before > 0 && scope_of(table_) != Scope::none && !publication.believe_empty) {
       co_await session.exec("ROLLBACK");
       result_ = Published();
@@ -140,10 +158,10 @@ class PostgresLoad final : public Load {
   task<bool> unchanged_since(pg::Connection& session, const Publication& publication, std::int64_t before) {
     digest_.reset();
     compared_at_.reset();
-    if (!stage_.is_settled() || !stage_.rejects().empty() || !without_.empty()) co_return false;
-    digest_ = digest(stage_.rows(), columns_);
-    if (scope_of(table_) == Scope::none || publication.compare_all || before == 0 ||
-        before != static_cast<std::int64_t>(stage_.rows().size()))
+    if (!stage_.rejects().empty() || !without_.empty()) co_return false;
+    digest_ = stage_.digest();
+    if (!digest_ || scope_of(table_) == Scope::none || publication.compare_all || before == 0 ||
+        before != stage_.taken() - stage_.duplicates())
       co_return false;
     const auto found = co_await session.exec(sql_.last_publishes());
     if (found.rows() == 0 || found.maybe(0, 1) != digest_ || found.is_null(0, 2)) co_return false;
@@ -225,6 +243,12 @@ class PostgresLoad final : public Load {
     entry.digest = digest_;
     entry.compared_at = compared_at_;
     statements.push_back(sql_.ledger(entry));
+    proof_ = sql_.committed(result_.version);
+    co_await send_commit(session, std::move(statements));
+  }
+
+  // With `proof_` in place, which a later session asks for one row.
+  task<void> send_commit(pg::Connection& session, std::vector<pg::Statement> statements) {
     statements.emplace_back("COMMIT");
     committing_ = true;
     const auto results = co_await session.exec_all(std::move(statements));
@@ -236,28 +260,87 @@ class PostgresLoad final : public Load {
     stage_.committed(session);
   }
 
-  // The reply to COMMIT did not come. The ledger's row was written in the same transaction: it is there, or it is not.
-  task<bool> went_through(std::exception_ptr& failure) {
+  task<void> load_again(const std::vector<QuarantinedRow>& rows, Replayed& done) {
+    auto& session = *co_await connection();
+    co_await partitions_.make(session);
+    sql_.set_loaded_at(core_->clock.now());
+    std::vector<std::string> ids;
+    for (const auto& row : rows) ids.push_back(row.id);
+    std::vector<pg::Statement> statements;
+    statements.emplace_back("BEGIN");
+    statements.push_back(sql_.lock());
+    statements.push_back(sql_.hold_quarantined(ids));
+    statements.push_back(sql_.later_reads());
+    const auto opened = co_await session.exec_all(std::move(statements));
+    if (opened[2].rows() != static_cast<int>(rows.size())) throw_not_quarantined(table_, slice_);
+    std::vector<std::string> later;
+    for (int i = 0; i < opened[3].rows(); ++i) later.push_back(opened[3].text(i, 0));
+    const auto overtaken_by = overtaken(slice_, later);
+    auto tried = tried_again(rows, stage_.rejects());
+    std::vector<DayWindow> too_late;
+    if (overtaken_by == Overtaken::partly) too_late = later_days(later);
+    std::int64_t inserted = 0;
+    if (overtaken_by == Overtaken::wholly)
+      tried = TriedAgain{std::move(ids), {}};
+    else if (!tried.fit.empty())
+      inserted = co_await write_again(session, too_late, done);
+    done.refused = static_cast<std::int64_t>(tried.refused.size());
+    done.skipped = static_cast<std::int64_t>(tried.fit.size()) - done.loaded;
+    co_await commit_again(session, tried, done, inserted);
+  }
+
+  // Gives how many of the loaded rows are new.
+  task<std::int64_t> write_again(pg::Connection& session, const std::vector<DayWindow>& too_late, Replayed& done) {
+    co_await stage_.settle(session);
+    if (!too_late.empty()) co_await session.exec(sql_.drop_days(stage_.kept(), too_late));
+    std::vector<pg::Statement> statements;
+    if (table_.key.empty()) {
+      statements.push_back(sql_.insert_all(stage_.kept()));
+    } else {
+      statements.push_back(sql_.insert_new(stage_.kept()));
+      statements.push_back(sql_.update_older(stage_.kept()));
+    }
+    const auto results = co_await session.exec_all(std::move(statements));
+    for (const auto& result : results) done.loaded += result.affected();
+    co_return results.front().affected();
+  }
+
+  task<void> commit_again(pg::Connection& session, const TriedAgain& tried, const Replayed& done,
+                          std::int64_t inserted) {
+    std::vector<pg::Statement> statements;
+    statements.push_back(sql_.remove_quarantined(tried.fit));
+    statements.push_back(sql_.refuse_again(tried.refused));
+    PostgresStatements::LedgerEntry entry;
+    entry.counts = counts_of(done, inserted);
+    entry.superseded = true;  // it is no read of the window
+    if (!tried.fit.empty()) statements.push_back(sql_.ledger(entry));
+    proof_ = sql_.none_quarantined(tried.fit);
+    co_await send_commit(session, std::move(statements));
+  }
+
+  // The reply to COMMIT did not come. What was written in the same transaction is there, or it is not.
+  task<std::optional<bool>> went_through() {
     const auto until = core_->clock.uptime() + settle_within;
     for (Duration pause = std::chrono::milliseconds(200);;
          pause = std::min<Duration>(pause * 2, std::chrono::seconds(10))) {
       lease_.release();
       bool passing = true;
       try {
-        co_return co_await in_ledger();
+        const bool there = co_await in_ledger();
+        co_return there;
       } catch (const Error& error) {
         passing = error.passing();
       }
-      if (!passing || core_->clock.uptime() + pause > until) {
-        const Error error(Remedy::retry,
-                          fmt::format("sink {}, table {}, slice {}: the reply to COMMIT was lost and the server cannot "
-                                      "be asked whether it went through; the lane's progress will tell",
-                                      core_->name, table_.name, slice_.id()));
-        failure = std::make_exception_ptr(error);
-        co_return false;
-      }
+      if (!passing || core_->clock.uptime() + pause > until) co_return std::nullopt;
       co_await core_->clock.sleep_for(pause);
     }
+  }
+
+  std::exception_ptr unsettled() const {
+    return std::make_exception_ptr(
+        Error(Remedy::retry, fmt::format("sink {}, table {}, slice {}: the reply to COMMIT was lost and the server "
+                                         "cannot be asked whether it went through; the lane's progress will tell",
+                                         core_->name, table_.name, slice_.id())));
   }
 
   task<bool> in_ledger() {
@@ -266,7 +349,7 @@ class PostgresLoad final : public Load {
     statements.emplace_back("BEGIN");
     // Held by the lost transaction until it has ended.
     statements.push_back(sql_.lock());
-    statements.push_back(sql_.committed(result_.version));
+    statements.push_back(*proof_);
     statements.emplace_back("COMMIT");
     const auto results = co_await session.exec_all(std::move(statements));
     co_return results[2].rows() > 0;
@@ -286,6 +369,7 @@ class PostgresLoad final : public Load {
   Published result_;
   std::optional<std::string> digest_;       // of the rows, where they are the whole slice
   std::optional<std::string> compared_at_;  // carried on when the rows were not compared this time
+  std::optional<pg::Statement> proof_;      // finds a row when the transaction went through
   bool committing_ = false;
 };
 

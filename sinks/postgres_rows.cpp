@@ -6,6 +6,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/read_json.hpp"
+
 namespace sluice {
 namespace {
 
@@ -165,17 +167,25 @@ void EncodedRows::clear() {
   slots_.clear();
 }
 
-std::string digest(const EncodedRows& rows, const std::vector<CopyColumn>& columns) {
+RowDigest::RowDigest(const std::vector<CopyColumn>& columns) {
   std::string shape;
   for (const auto& column : columns)
     shape += fmt::format("{} {} {} {};", column.name, column.oid, column.modifier, column.key);
-  auto sum = fingerprint(shape);
+  const auto begin = fingerprint(shape);
+  sum_ = {begin.first, begin.second};
+}
+
+void RowDigest::add(const EncodedRows& rows) {
+  rows_ += rows.size();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto row = fingerprint(rows[i].bytes());
-    sum.first += row.first;
-    sum.second += row.second;
+    sum_.first += row.first;
+    sum_.second += row.second;
   }
-  return fmt::format("{}-{:016x}{:016x}", rows.size(), sum.first, sum.second);
+}
+
+std::string RowDigest::text() const {
+  return fmt::format("{}-{:016x}{:016x}", rows_, sum_.first, sum_.second);
 }
 
 bool FieldReader::next() {
@@ -192,7 +202,7 @@ bool same_value(std::uint32_t oid, std::string_view a, std::string_view b) {
   if (a == b) return true;
   if (oid == pg_oid::numeric) return compare_numeric(a, b) == 0;
   if (oid != pg_oid::jsonb) return false;
-  const auto parse = [](std::string_view json) { return nlohmann::json::parse(json.substr(1), nullptr, false); };
+  const auto parse = [](std::string_view json) { return read_json(json.substr(1)); };
   const auto left = parse(a), right = parse(b);
   return !left.is_discarded() && left == right;
 }

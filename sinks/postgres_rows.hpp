@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sinks/copy_encoder.hpp"
@@ -50,7 +51,16 @@ class EncodedRows {
 };
 
 // A fingerprint of rows in any order, of 128 bits: equal rows in equal columns give equal digests.
-std::string digest(const EncodedRows& rows, const std::vector<CopyColumn>& columns);
+class RowDigest {
+ public:
+  explicit RowDigest(const std::vector<CopyColumn>& columns);
+  void add(const EncodedRows& rows);
+  std::string text() const;
+
+ private:
+  std::size_t rows_ = 0;
+  std::pair<std::uint64_t, std::uint64_t> sum_;
+};
 
 // Fields of an encoded row, one after another.
 class FieldReader {

@@ -168,15 +168,13 @@ class PostgresSink final : public Sink {
   }
 
   task<std::vector<QuarantinedRow>> quarantined(const std::string& pipeline, const std::string& stream,
-                                                std::size_t limit) override {
+                                                const QuarantineFilter& filter, std::size_t limit) override {
     auto session = co_await core_->pool.acquire();
-    pg::Statement statement(
-        fmt::format("SELECT \"id\", \"slice\", \"key\", \"reason\", \"rule\", \"raw\", \"run\", "
-                    "to_char(\"first_seen\", 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(\"last_seen\", "
-                    "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM {} "
-                    "WHERE \"pipeline\" = $1 AND \"stream\" = $2 ORDER BY \"last_seen\" DESC, \"id\" LIMIT $3::bigint",
-                    bookkeeping("_sluice_quarantine")));
-    statement.params = {pipeline, stream, std::to_string(limit)};
+    auto statement = of_quarantine(
+        "SELECT \"id\", \"slice\", \"key\", \"reason\", \"rule\", \"raw\", \"run\", to_char(\"first_seen\", "
+        "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_char(\"last_seen\", 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+        pipeline, stream, filter);
+    statement.sql += " ORDER BY \"last_seen\" DESC, \"id\" LIMIT " + std::to_string(limit);
     const auto result = co_await query(*session, std::move(statement));
     std::vector<QuarantinedRow> found;
     for (int i = 0; result && i < result->rows(); ++i) {
@@ -188,6 +186,30 @@ class PostgresSink final : public Sink {
       found.push_back(std::move(row));
     }
     co_return found;
+  }
+
+  task<std::vector<QuarantinedRead>> quarantined_reads(const std::string& pipeline, const std::string& stream,
+                                                       const QuarantineFilter& filter) override {
+    auto session = co_await core_->pool.acquire();
+    auto statement = of_quarantine("SELECT \"slice\", \"run\", max(\"last_seen\") AS seen", pipeline, stream, filter);
+    statement.sql = fmt::format(
+        "SELECT q.\"slice\", q.\"run\", to_char(coalesce(l.started, q.seen), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM "
+        "({} GROUP BY 1, 2) AS q LEFT JOIN (SELECT \"slice\", \"run\", max(\"started_at\") AS started FROM {} WHERE "
+        "\"pipeline\" = $1 AND \"stream\" = $2 GROUP BY 1, 2) AS l USING (\"slice\", \"run\") ORDER BY 3 DESC, 1",
+        statement.sql, bookkeeping("_sluice_loads"));
+    const auto result = co_await query(*session, std::move(statement));
+    std::vector<QuarantinedRead> reads;
+    for (int i = 0; result && i < result->rows(); ++i)
+      reads.push_back({result->text(i, 0), result->text(i, 1), parse_instant(result->text(i, 2)).value()});
+    co_return reads;
+  }
+
+  task<std::int64_t> drop_quarantined(const std::string& pipeline, const std::string& stream,
+                                      const QuarantineFilter& filter) override {
+    auto session = co_await core_->pool.acquire();
+    auto statement = of_quarantine("DELETE", pipeline, stream, filter);
+    const auto result = co_await query(*session, std::move(statement));
+    co_return result ? result->affected() : 0;
   }
 
   task<std::vector<Finding>> check() override {
@@ -210,6 +232,27 @@ class PostgresSink final : public Sink {
  private:
   const std::string& schema() const { return core_->options.schema; }
   std::string bookkeeping(std::string_view table) const { return quoted(schema()) + "." + quoted(table); }
+
+  // `what` FROM the quarantine, its rows that the filter lets through.
+  pg::Statement of_quarantine(std::string_view what, const std::string& pipeline, const std::string& stream,
+                              const QuarantineFilter& filter) const {
+    pg::Statement statement(
+        fmt::format("{} FROM {} WHERE \"pipeline\" = $1 AND \"stream\" = $2", what, bookkeeping("_sluice_quarantine")));
+    statement.params = {pipeline, stream};
+    const auto narrow = [&](std::string_view condition, const std::string& value) {
+      if (value.empty()) return;
+      statement.params.emplace_back(value);
+      statement.sql += fmt::format(" AND {} ${}::text", condition, statement.params.size());
+    };
+    narrow("\"id\" =", filter.id);
+    narrow("\"slice\" =", filter.slice);
+    narrow("\"rule\" =", filter.rule);
+    narrow("\"run\" =", filter.run);
+    if (!filter.since) return statement;
+    statement.params.emplace_back(format_instant(*filter.since));
+    statement.sql += fmt::format(" AND \"last_seen\" >= ${}::timestamptz", statement.params.size());
+    return statement;
+  }
 
   static std::optional<ExistingTable> existing(const std::optional<PostgresTable>& found) {
     std::optional<ExistingTable> table;

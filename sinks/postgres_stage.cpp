@@ -41,6 +41,7 @@ PostgresStage::PostgresStage(const PostgresCore& core, const Table& table, const
       encoder_(columns),
       told_by_bytes_(bytes_tell_keys(columns)),
       rows_(told_by_bytes_ && !table.key.empty()),
+      sent_digest_(columns),
       rejects_(table, slice) {}
 
 void PostgresStage::add(Batch& batch) {
@@ -92,7 +93,15 @@ task<void> PostgresStage::send_ahead(pg::Connection& session) {
   }
   sent_ += co_await copy(session, sql_.copy_to_stage(true), std::string());
   ++groups_;
+  if (table_.key.empty()) sent_digest_.add(rows_);
   rows_.clear();
+}
+
+std::optional<std::string> PostgresStage::digest() const {
+  if (!is_settled() && !table_.key.empty()) return {};
+  auto all = sent_digest_;
+  all.add(rows_);
+  return all.text();
 }
 
 task<std::int64_t> PostgresStage::copy_into_table(pg::Connection& session, std::string own_fields) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,8 @@ class PostgresStage {
 
   // All rows are in memory, no two of one key.
   bool is_settled() const { return sent_ == 0 && told_by_bytes_; }
-  const EncodedRows& rows() const { return rows_; }
+  // Of all rows; nothing where two of one key may be among them.
+  std::optional<std::string> digest() const;
   // Of a settled stage: puts the rows straight into the table. `own_fields` are sluice's columns, encoded. Gives how
   // many.
   task<std::int64_t> copy_into_table(pg::Connection& session, std::string own_fields);
@@ -40,7 +42,8 @@ class PostgresStage {
   // The transaction of `settle` went through: the session keeps its temporary table for the next slice.
   void committed(pg::Connection& session) const;
 
-  // What the statements call the temporary table.
+  // Some rows were sent ahead, so that all are in the temporary table that outlives transactions: the `kept` of
+  // PostgresStatements.
   bool kept() const { return sent_ > 0; }
   std::int64_t settled_rows() const { return settled_rows_; }  // after `settle`
 
@@ -63,6 +66,7 @@ class PostgresStage {
   CopyEncoder encoder_;
   const bool told_by_bytes_;  // equal keys have equal bytes
   EncodedRows rows_;
+  RowDigest sent_digest_;  // of rows that are no longer in memory
   ByteBuffer scratch_;
   Rejects rejects_;
   std::int64_t taken_ = 0, duplicates_ = 0;

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "core/clean_text.hpp"
 #include "sinks/copy_encoder.hpp"
+#include "sinks/postgres_params.hpp"
 
 namespace sluice {
 namespace {
@@ -39,18 +39,6 @@ const CopyColumn* find(const std::vector<CopyColumn>& columns, std::string_view 
 }
 
 }  // namespace
-
-struct PostgresStatements::Params {
-  std::vector<pg::Param> values;
-  std::string add(pg::Param value, std::string_view type) {
-    values.push_back(std::move(value));
-    return fmt::format("${}::{}", values.size(), type);
-  }
-  std::string text(std::string_view value) { return add(clean_text(value), "text"); }
-  std::string number(std::int64_t value) { return add(std::to_string(value), "bigint"); }
-  std::string flag(bool value) { return add(value ? "t" : "f", "boolean"); }
-  std::string instant(Instant value) { return add(format_instant(value), "timestamptz"); }
-};
 
 std::string array_literal(const std::vector<std::string>& values) {
   std::string literal = "{";
@@ -182,7 +170,19 @@ std::string PostgresStatements::own_values(Params& p) const {
   return fmt::format("{}, {}, {}", run, slice, p.instant(loaded_at_));
 }
 
+std::string PostgresStatements::bookkeeping(std::string_view table) const {
+  return quoted(schema_) + "." + quoted(table);
+}
+
 pg::Statement PostgresStatements::update(bool kept, const std::vector<std::string>& without) const {
+  return update_where(kept, without, false);
+}
+
+pg::Statement PostgresStatements::update_older(bool kept) const {
+  return update_where(kept, {}, true);
+}
+
+pg::Statement PostgresStatements::update_where(bool kept, const std::vector<std::string>& without, bool older) const {
   Params p;
   std::vector<std::string> sets, mine, theirs;
   for (const auto& column : columns_) {
@@ -200,6 +200,12 @@ pg::Statement PostgresStatements::update(bool kept, const std::vector<std::strin
     newer = fmt::format(" AND (t.{0} IS NULL OR s.{0} >= t.{0})", quoted(cursor->name));
   const auto run = p.text(run_), slice = p.text(slice_.id()), at = p.instant(loaded_at_);
   const auto where = scope(p, "t");
+  if (older)
+    newer += fmt::format(
+        " AND NOT EXISTS (SELECT FROM {} AS l WHERE l.\"table_name\" = {} AND l.\"partition\" = {} AND "
+        "l.\"started_at\" >= {} AND l.\"run\" = t.{} AND l.\"slice\" = t.{})",
+        bookkeeping("_sluice_loads"), p.text(table_.name), p.text(slice_.partition().id), p.instant(read_started_),
+        quoted(run_column), quoted(slice_column));
   auto sql = fmt::format(
       "UPDATE {} AS t SET {}, {} = {}, {} = {}, {} = {} FROM {} AS s WHERE {} AND {} AND ({}) IS DISTINCT FROM ({}){}",
       target(), fmt::join(sets, ", "), quoted(run_column), run, quoted(slice_column), slice, quoted(loaded_at_column),
@@ -289,38 +295,17 @@ pg::Statement PostgresStatements::drop_duplicates(bool kept) const {
                   stage(kept), quoted_list(table_.key), newest));
 }
 
-std::vector<pg::Statement> PostgresStatements::quarantine(const std::vector<Reject>& rejects) const {
-  const auto table = quoted(schema_) + ".\"_sluice_quarantine\"";
-  const auto ids = quarantine_ids(lane_, slice_, rejects);
-  std::vector<pg::Statement> statements;
-  Params old;
-  const auto pipeline = old.text(lane_.pipeline), stream = old.text(lane_.stream), slice = old.text(slice_.id());
-  auto remove = fmt::format(
-      "DELETE FROM {} WHERE \"pipeline\" = {} AND \"stream\" = {} AND \"slice\" = {} AND \"id\" <> ALL ({})", table,
-      pipeline, stream, slice, old.add(array_literal(ids), "text[]"));
-  statements.emplace_back(std::move(remove), std::move(old.values));
-  if (rejects.empty()) return statements;
-  std::vector<std::string> keys, reasons, rules, raws;
-  for (const auto& reject : rejects) {
-    keys.push_back(clean_text(reject.key));
-    reasons.push_back(clean_text(reject.reason));
-    rules.push_back(clean_text(reject.rule));
-    raws.push_back(clean_text(reject.raw));
-  }
+pg::Statement PostgresStatements::drop_days(bool kept, const std::vector<DayWindow>& days) const {
   Params p;
-  std::vector<std::string> arrays;
-  const std::vector<std::string>* const all[] = {&ids, &keys, &reasons, &rules, &raws};
-  for (const auto* values : all) arrays.push_back(p.add(array_literal(*values), "text[]"));
-  const auto into = p.text(lane_.pipeline), of = p.text(lane_.stream), from = p.text(slice_.id()), run = p.text(run_);
-  auto insert = fmt::format(
-      "INSERT INTO {} (\"id\", \"key\", \"reason\", \"rule\", \"raw\", \"pipeline\", \"stream\", \"slice\", \"run\", "
-      "\"first_seen\", \"last_seen\") SELECT q.*, {}, {}, {}, {}, now(), now() FROM unnest({}) AS q ON CONFLICT "
-      "(\"id\") DO UPDATE SET "
-      "\"reason\" = excluded.\"reason\", \"rule\" = excluded.\"rule\", \"run\" = excluded.\"run\", \"last_seen\" = "
-      "excluded.\"last_seen\"",
-      table, into, of, from, run, fmt::join(arrays, ", "));
-  statements.emplace_back(std::move(insert), std::move(p.values));
-  return statements;
+  const auto* day = find(columns_, table_.cursor_column);
+  const auto type = comparison_type(day->oid);
+  std::vector<std::string> windows;
+  for (const auto& window : days) {
+    const auto from = p.add(format_day(window.from), type), to = p.add(format_day(window.to), type);
+    windows.push_back(fmt::format("({0} >= {1} AND {0} < {2})", quoted(day->name), from, to));
+  }
+  return pg::Statement(fmt::format("DELETE FROM {} WHERE {}", stage(kept), fmt::join(windows, " OR ")),
+                       std::move(p.values));
 }
 
 pg::Statement PostgresStatements::last_publishes() const {

@@ -19,8 +19,8 @@ class PostgresStatements {
   // What changed rows carry in `_sluice_loaded_at`.
   void set_loaded_at(Instant when) { loaded_at_ = when; }
 
-  // The stage of a slice that is published from memory is emptied by each COMMIT; that of a slice that was sent ahead
-  // is not.
+  // Two temporary tables. Of a slice that is published from memory: emptied by each COMMIT. `kept`: of a slice whose
+  // rows were sent ahead while it was read; they outlive transactions.
   std::string stage(bool kept) const;
   std::string create_stage(bool kept) const;
   std::string copy_to_stage(bool kept) const;
@@ -36,6 +36,8 @@ class PostgresStatements {
   pg::Statement count_scope() const;
 
   pg::Statement update(bool kept, const std::vector<std::string>& without) const;
+  // Of rows that are tried again: leaves alone what the same read or a later one brought.
+  pg::Statement update_older(bool kept) const;
   pg::Statement insert_new(bool kept) const;
   pg::Statement insert_all(bool kept) const;
   pg::Statement delete_scope() const;
@@ -49,6 +51,18 @@ class PostgresStatements {
   pg::Statement drop_duplicates(bool kept) const;
 
   std::vector<pg::Statement> quarantine(const std::vector<Reject>& rejects) const;
+  // The same for answers under the structure rule: only these are replaced.
+  std::vector<pg::Statement> set_aside(const std::vector<Reject>& rejects) const;
+
+  // Rows of the quarantine that are tried again. Holds them until the transaction's end: a row each that is there.
+  pg::Statement hold_quarantined(const std::vector<std::string>& ids) const;
+  pg::Statement remove_quarantined(const std::vector<std::string>& ids) const;
+  pg::Statement refuse_again(const std::vector<std::pair<std::string, const Reject*>>& refused) const;
+  // One row when none of them is there.
+  pg::Statement none_quarantined(const std::vector<std::string>& ids) const;
+  // Takes the rows of these days out of the stage.
+  pg::Statement drop_days(bool kept, const std::vector<DayWindow>& days) const;
+
   // What the ledger says of this slice's window since it was last published: window, digest, compared_at where it is
   // less than a day old. The first row is the window's own.
   pg::Statement last_publishes() const;
@@ -73,6 +87,9 @@ class PostgresStatements {
   std::string scope(Params& params, const char* alias) const;
   std::string same_key(const char* a, const char* b) const;
   std::string own_values(Params& params) const;
+  std::string bookkeeping(std::string_view table) const;
+  pg::Statement update_where(bool kept, const std::vector<std::string>& without, bool older) const;
+  std::vector<pg::Statement> replace_quarantine(const std::vector<Reject>& rejects, std::string_view rule) const;
   std::string insert_into() const;
   std::string select_rows(Params& params, bool kept) const;
 

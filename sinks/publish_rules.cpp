@@ -5,21 +5,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "core/error.hpp"
+#include "core/read_json.hpp"
 #include "sinks/copy_encoder.hpp"
 
 namespace sluice {
 namespace {
-
-std::optional<DayWindow> parse_window(std::string_view text) {
-  const auto dots = text.find("..");
-  const auto from = parse_day(text.substr(0, dots));
-  const auto last = dots == std::string_view::npos ? from : parse_day(text.substr(dots + 2));
-  if (!from || !last) return {};
-  return DayWindow{*from, *last + 1};
-}
 
 constexpr std::string_view stray_rule = "window";
 
@@ -146,7 +138,7 @@ Overtaken overtaken(const Slice& slice, std::span<const std::string> later_windo
   if (!window) return Overtaken::no;
   auto result = Overtaken::no;
   for (const auto& text : later_windows) {
-    const auto later = parse_window(text);
+    const auto later = parse_day_window(text);
     if (!later || later->to <= window->from || window->to <= later->from) continue;
     if (later->from <= window->from && window->to <= later->to) return Overtaken::wholly;
     result = Overtaken::partly;
@@ -159,6 +151,44 @@ void throw_overtaken(const Table& table, const Slice& slice) {
               fmt::format("table {}, slice {}: a part of its window was read and published later by another "
                           "lane; the slice is read again",
                           table.name, slice.id()));
+}
+
+std::vector<DayWindow> later_days(std::span<const std::string> later_windows) {
+  std::vector<DayWindow> days;
+  for (const auto& text : later_windows)
+    if (const auto window = parse_day_window(text)) days.push_back(*window);
+  return days;
+}
+
+TriedAgain tried_again(const std::vector<QuarantinedRow>& rows, std::span<const Reject> rejects) {
+  std::map<std::string_view, const Reject*> by_raw;
+  for (const auto& reject : rejects) by_raw.emplace(reject.raw, &reject);
+  TriedAgain tried;
+  for (const auto& row : rows) {
+    const auto found = by_raw.find(row.raw);
+    if (found == by_raw.end())
+      tried.fit.push_back(row.id);
+    else
+      tried.refused.emplace_back(row.id, found->second);
+  }
+  return tried;
+}
+
+void throw_not_quarantined(const Table& table, const Slice& slice) {
+  throw Error(Remedy::retry,
+              fmt::format("table {}, slice {}: its rows in the quarantine changed meanwhile; nothing was "
+                          "loaded, run the command again",
+                          table.name, slice.id()));
+}
+
+Counts counts_of(const Replayed& done, std::int64_t inserted) {
+  Counts counts;
+  counts.read = done.loaded + done.skipped + done.refused;
+  counts.inserted = inserted;
+  counts.updated = done.loaded - inserted;
+  counts.unchanged = done.skipped;
+  counts.quarantined = done.refused;
+  return counts;
 }
 
 std::string quarantine_id(const LaneId& lane, const Slice& slice, const Reject& reject, int nth) {
@@ -182,7 +212,7 @@ std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, 
 
 std::vector<std::string> readable_key(const Reject& reject, const Table& table) {
   if (reject.rule == stray_rule) return {};
-  const auto parsed = nlohmann::json::parse(reject.key, nullptr, false);
+  const auto parsed = read_json(reject.key);
   std::vector<std::string> values;
   if (!parsed.is_array() || parsed.size() != table.key.size()) return values;
   for (std::size_t i = 0; i < table.key.size(); ++i) {
@@ -202,11 +232,6 @@ std::string deletion_suspended(const Slice& slice) {
       slice.id());
 }
 
-std::string key_json(std::span<const std::string> values) {
-  const nlohmann::json array(std::vector<std::string>(values.begin(), values.end()));
-  return array.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 namespace {
 
 [[noreturn]] void throw_too_many(const Table& table, const Slice& slice, const std::string& share,
@@ -224,7 +249,7 @@ namespace {
 }  // namespace
 
 void Rejects::add(Reject reject) {
-  bytes_ += sizeof(Reject) + reject.key.size() + reject.reason.size() + reject.rule.size() + reject.raw.size();
+  bytes_ += reject.bytes();
   all_.push_back(std::move(reject));
   if (bytes_ > most_bytes) throw_too_many(table_, slice_, fmt::format("more than {}", all_.size() - 1), all_);
 }
@@ -252,7 +277,7 @@ void check_balance(const Table& table, const Slice& slice, const Counts& c) {
 
 void throw_fenced(const LaneId& lane, std::int64_t expected) {
   throw Error(
-      Remedy::give_up,
+      Remedy::give_up_partition,
       fmt::format(
           "another process has taken over {}/{} (partition \"{}\", lane {}): its progress is not at version {} any "
           "more. Nothing was written; make sure that only one sluice runs this pipeline",

@@ -65,6 +65,20 @@ Overtaken overtaken(const Slice& slice, std::span<const std::string> later_windo
 // The Error(retry) for Overtaken::partly.
 [[noreturn]] void throw_overtaken(const Table& table, const Slice& slice);
 
+// Of `later_windows`, those of days: where a slice was overtaken partly, its rows of these days come too late.
+std::vector<DayWindow> later_days(std::span<const std::string> later_windows);
+
+// Rows of the quarantine that were tried again, told apart by whether a reject has their raw text.
+struct TriedAgain {
+  std::vector<std::string> fit;                                // ids
+  std::vector<std::pair<std::string, const Reject*>> refused;  // ids, and why
+};
+TriedAgain tried_again(const std::vector<QuarantinedRow>& rows, std::span<const Reject> rejects);
+// The Error(retry) for rows that are not in the quarantine any more.
+[[noreturn]] void throw_not_quarantined(const Table& table, const Slice& slice);
+// What the ledger says of them. They are all rows that were read.
+Counts counts_of(const Replayed& done, std::int64_t inserted);
+
 // Stable identity of a rejected row: the same row of the same slice, rejected again, keeps its id. `nth` tells equal
 // rows apart, from 0.
 std::string quarantine_id(const LaneId& lane, const Slice& slice, const Reject& reject, int nth);
@@ -77,8 +91,6 @@ std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, 
 std::vector<std::string> readable_key(const Reject& reject, const Table& table);
 // What is said then.
 std::string deletion_suspended(const Slice& slice);
-// JSON array of texts, as Reject::key has it.
-std::string key_json(std::span<const std::string> values);
 
 // Throws Error(give_up) naming the most frequent reason when more than 10 % of a slice's rows, and more than 10, are
 // rejected.

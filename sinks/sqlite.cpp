@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "sinks/publish_rules.hpp"
+#include "sinks/sqlite_columns.hpp"
 #include "sinks/sqlite_core.hpp"
 #include "sinks/sqlite_schema.hpp"
 
@@ -187,13 +188,12 @@ class SqliteSink final : public Sink {
   }
 
   task<std::vector<QuarantinedRow>> quarantined(const std::string& pipeline, const std::string& stream,
-                                                std::size_t limit) override {
-    auto read = [pipeline, stream, limit](Database& database) {
+                                                const QuarantineFilter& filter, std::size_t limit) override {
+    auto read = [pipeline, stream, filter, limit](Database& database) {
       std::vector<QuarantinedRow> found;
-      auto rows = database.prepare(
-          R"(SELECT "id", "slice", "key", "reason", "rule", "raw", "run", "first_seen", "last_seen" FROM _sluice_quarantine
-             WHERE "pipeline" = ? AND "stream" = ? ORDER BY "last_seen" DESC, "slice", "id" LIMIT ?)");
-      rows.bind_all(pipeline, stream, static_cast<std::int64_t>(limit));
+      auto rows = of_quarantine(
+          database, R"(SELECT "id", "slice", "key", "reason", "rule", "raw", "run", "first_seen", "last_seen")",
+          fmt::format(R"(ORDER BY "last_seen" DESC, "slice", "id" LIMIT {})", limit), pipeline, stream, filter);
       while (rows.step()) {
         auto& row = found.emplace_back();
         int at = 0;
@@ -204,6 +204,34 @@ class SqliteSink final : public Sink {
       return found;
     };
     co_return co_await look("_sluice_quarantine", std::move(read));
+  }
+
+  task<std::vector<QuarantinedRead>> quarantined_reads(const std::string& pipeline, const std::string& stream,
+                                                       const QuarantineFilter& filter) override {
+    auto read = [pipeline, stream, filter](Database& database) {
+      std::vector<QuarantinedRead> reads;
+      auto rows = of_quarantine(database, R"(SELECT g."slice", g."run", coalesce(l.started, g.seen)
+            FROM (SELECT "slice", "run", max("last_seen") AS seen)",
+                                R"(GROUP BY 1, 2) AS g
+            LEFT JOIN (SELECT "slice", "run", max("started_at") AS started FROM _sluice_loads
+                       WHERE "pipeline" = ?1 AND "stream" = ?2 GROUP BY 1, 2) AS l
+            ON l."slice" = g."slice" AND l."run" = g."run" ORDER BY 3 DESC, 1)",
+                                pipeline, stream, filter);
+      while (rows.step())
+        reads.push_back({std::string(rows.text(0)), std::string(rows.text(1)), parse_instant(rows.text(2)).value()});
+      return reads;
+    };
+    co_return co_await look("_sluice_quarantine", std::move(read));
+  }
+
+  task<std::int64_t> drop_quarantined(const std::string& pipeline, const std::string& stream,
+                                      const QuarantineFilter& filter) override {
+    const auto turn = co_await core_->write_turn().acquire();
+    auto drop = [pipeline, stream, filter](Database& database) {
+      of_quarantine(database, "DELETE", "", pipeline, stream, filter).run();
+      return database.changes();
+    };
+    co_return co_await look("_sluice_quarantine", std::move(drop));
   }
 
   task<std::vector<Finding>> check() override {
@@ -236,6 +264,19 @@ class SqliteSink final : public Sink {
       return call(database);
     };
     co_return co_await core_->on(main_, std::move(found));
+  }
+
+  // `what` FROM the quarantine, its rows that the filter lets through; `then`: what follows the condition.
+  static sqlite::Statement of_quarantine(Database& database, const std::string& what, const std::string& then,
+                                         const std::string& pipeline, const std::string& stream,
+                                         const QuarantineFilter& filter) {
+    const std::string since = filter.since ? sqlite::stored_instant(*filter.since) : "";
+    auto statement = database.prepare(what + R"( FROM _sluice_quarantine AS q
+        WHERE "pipeline" = ?1 AND "stream" = ?2 AND (?3 = '' OR "id" = ?3) AND (?4 = '' OR "slice" = ?4)
+        AND (?5 = '' OR "rule" = ?5) AND (?6 = '' OR "run" = ?6) AND "last_seen" >= ?7 )" +
+                                      then);
+    statement.bind_all(pipeline, stream, filter.id, filter.slice, filter.rule, filter.run, since);
+    return statement;
   }
 
   const std::shared_ptr<sqlite::Core> core_;

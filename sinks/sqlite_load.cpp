@@ -21,29 +21,18 @@ class SqliteLoad final : public Load {
 
   task<Published> publish(const Publication& publication) override {
     co_await start();
-    const auto turn = co_await core_->write_turn().acquire();
-    const auto& context = core_->context();
-    const auto begun = context.clock.uptime();
-    std::optional<PublishResult> result;
-    std::exception_ptr failure;
-    try {
-      result = co_await write(publication);
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    const bool written = result && result->published.outcome != Published::Outcome::confirm_empty;
-    context.events.emit(
-        TransactionDone{context.name, written ? "committed" : "rolled_back", context.clock.uptime() - begun});
-    if (failure) std::rethrow_exception(failure);
-    if (result->deletion_suspended)
-      context.events.emit(
+    auto work = [session = session_.get(), publication, without = without_,
+                 now = core_->context().clock.now()](Database& database) {
+      return sqlite::publish(database, *session->target, *session->stage, publication, without, now);
+    };
+    const auto written = [](const PublishResult& result) {
+      return result.published.outcome != Published::Outcome::confirm_empty;
+    };
+    const auto result = co_await transact<PublishResult>(std::move(work), written);
+    if (result.deletion_suspended)
+      core_->context().events.emit(
           Notice{Level::warning, target_.lane.pipeline, target_.lane.stream, deletion_suspended(target_.slice)});
-    if (written) {
-      core_->committed();
-      published_ = true;
-      core_->give_back(std::move(session_));
-    }
-    co_return result->published;
+    co_return result.published;
   }
 
   task<void> set_aside() override {
@@ -53,6 +42,15 @@ class SqliteLoad final : public Load {
       sqlite::set_aside(database, *session->target, *session->stage, now);
     };
     co_await core_->on(session_, std::move(work));
+  }
+
+  task<Replayed> replay(const std::vector<QuarantinedRow>& rows) override {
+    co_await start();
+    auto work = [session = session_.get(), rows, now = core_->context().clock.now()](Database& database) {
+      return sqlite::replay(database, *session->target, *session->stage, rows, now);
+    };
+    const auto written = [](const Replayed&) { return true; };
+    co_return co_await transact<Replayed>(std::move(work), written);
   }
 
  private:
@@ -67,16 +65,36 @@ class SqliteLoad final : public Load {
     co_await core_->on(session_, std::move(begin));
   }
 
-  task<PublishResult> write(Publication publication) {
-    auto work = [session = session_.get(), publication, without = without_,
-                 now = core_->context().clock.now()](Database& database) {
-      auto result = sqlite::publish(database, *session->target, *session->stage, publication, without, now);
-      if (result.published.outcome == Published::Outcome::confirm_empty) return result;
+  // One transaction, when it is its turn; `written` tells of its result whether it was committed, which ends the load.
+  template <typename Result, typename Work, typename Written>
+  task<Result> transact(Work work, Written written) {
+    const auto turn = co_await core_->write_turn().acquire();
+    const auto& context = core_->context();
+    const auto begun = context.clock.uptime();
+    auto whole = [session = session_.get(), work = std::move(work), written](Database& database) mutable {
+      Result result = work(database);
+      if (!written(result)) return result;
       session->stage->drop();
       session->stage.reset();
       return result;
     };
-    co_return co_await core_->on(session_, std::move(work));
+    std::optional<Result> result;
+    std::exception_ptr failure;
+    try {
+      result = co_await core_->on(session_, std::move(whole));
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const bool committed = result && written(*result);
+    context.events.emit(
+        TransactionDone{context.name, committed ? "committed" : "rolled_back", context.clock.uptime() - begun});
+    if (failure) std::rethrow_exception(failure);
+    if (committed) {
+      core_->committed();
+      published_ = true;
+      core_->give_back(std::move(session_));
+    }
+    co_return std::move(*result);
   }
 
   const std::shared_ptr<Core> core_;

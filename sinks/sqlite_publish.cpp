@@ -3,27 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
-#include <map>
 
 #include "core/error.hpp"
 #include "sinks/publish_rules.hpp"
+#include "sinks/sqlite_books.hpp"
+#include "sinks/sqlite_merge.hpp"
 
 namespace sluice::sqlite {
 namespace {
-
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-std::string insert_sql(const std::string& t, const Table& table) {
-  std::vector<std::string> names;
-  for (const auto& column : table.columns) names.push_back(column.name);
-  const auto order = table.key.empty() ? " ORDER BY s.rowid" : "";
-  return fmt::format("INSERT INTO {} AS t ({}, {}, {}, {}) SELECT {}, ?1, ?2, ?3 FROM {} AS s WHERE true{}", t,
-                     quoted_list(names), sluice::quoted(run_column), sluice::quoted(slice_column),
-                     sluice::quoted(loaded_at_column), quoted_list(names, "s."), Stage::name, order);
-}
 
 std::vector<std::string> names_of(const Table& table) {
   std::vector<std::string> names;
@@ -37,32 +24,6 @@ std::string insert_values_sql(const std::string& t, const Table& table) {
   std::string values = "?1";
   for (std::size_t i = 2; i <= names.size(); ++i) values += fmt::format(", ?{}", i);
   return fmt::format("INSERT INTO {} ({}) VALUES ({})", t, quoted_list(names), values);
-}
-
-void replace_quarantine(Database& database, const Target& target, std::span<const Reject> rejects,
-                        const std::string& now) {
-  const auto& lane = target.lane;
-  const auto slice = target.slice.id();
-  std::map<std::string, std::string> first_seen;
-  auto old = database.prepare(
-      R"(SELECT "id", "first_seen" FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)");
-  old.bind_all(lane.pipeline, lane.stream, slice);
-  while (old.step()) first_seen.emplace(old.text(0), old.text(1));
-  old.reset();
-  if (!first_seen.empty())
-    database.run(R"(DELETE FROM main._sluice_quarantine WHERE "pipeline" = ? AND "stream" = ? AND "slice" = ?)",
-                 lane.pipeline, lane.stream, slice);
-  const auto ids = quarantine_ids(lane, target.slice, rejects);
-  auto insert = database.prepare(
-      R"(INSERT INTO main._sluice_quarantine("id", "pipeline", "stream", "slice", "key", "reason", "rule", "raw", "run",
-         "first_seen", "last_seen") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))");
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto& reject = rejects[i];
-    const auto seen = first_seen.find(ids[i]);
-    insert.bind_all(ids[i], lane.pipeline, lane.stream, slice, reject.key, reject.reason, reject.rule, reject.raw,
-                    target.run, seen == first_seen.end() ? now : seen->second, now);
-    insert.run();
-  }
 }
 
 // One publication; `t` is the table, `s` the stage in all its SQL.
@@ -90,13 +51,10 @@ class Publisher {
   std::int64_t delete_region();
   void load();
   void insert_all();
-  void merge();
   void delete_missing();
   void note_rejected_keys();
-  void write_ledger(bool superseded);
-  void commit(Transaction& transaction);
+  void finish(Transaction& transaction, bool superseded);
   bool was_committed();
-  std::string same_key() const;
 
   Database& database_;
   const Target& target_;
@@ -117,8 +75,7 @@ PublishResult Publisher::run() {
   auto& published = result_.published;
   if (superseded()) {
     published.outcome = Published::Outcome::superseded;
-    write_ledger(true);
-    commit(transaction);
+    finish(transaction, true);
     return result_;
   }
   if (publication_.read == 0 && !publication_.believe_empty && region_has_rows(database_, target_)) {
@@ -136,8 +93,7 @@ PublishResult Publisher::run() {
   if (!inserted) load();
   check_balance(table_, target_.slice, counts_);
   replace_quarantine(database_, target_, stage_.rejects(), now_);
-  write_ledger(false);
-  commit(transaction);
+  finish(transaction, false);
   return result_;
 }
 
@@ -197,13 +153,7 @@ void Publisher::move_progress() {
 }
 
 bool Publisher::superseded() {
-  auto later = database_.prepare(
-      R"(SELECT "window" FROM main._sluice_loads
-         WHERE "table_name" = ? AND "partition" = ? AND "started_at" > ? AND NOT "superseded")");
-  later.bind_all(table_.name, target_.slice.partition().id, stored_instant(target_.read_started));
-  std::vector<std::string> windows;
-  while (later.step()) windows.emplace_back(later.text(0));
-  const auto verdict = overtaken(target_.slice, windows);
+  const auto verdict = overtaken(target_.slice, later_windows(database_, target_));
   if (verdict == Overtaken::partly) throw_overtaken(table_, target_.slice);
   return verdict == Overtaken::wholly;
 }
@@ -212,54 +162,18 @@ void Publisher::load() {
   if (table_.key.empty()) counts_.deleted = delete_region();
   if (nothing_in_the_way(database_, target_)) return insert_all();
   if (scope_ != Scope::none) delete_missing();
-  merge();
+  const auto merged = merge(database_, target_, stage_.rows(), without_, now_);
+  counts_.inserted = merged.inserted;
+  counts_.updated = merged.updated;
+  counts_.unchanged = stage_.rows() - merged.inserted - merged.updated;
 }
 
 std::int64_t Publisher::delete_region() {
   return database_.run(fmt::format("DELETE FROM {} WHERE {}", t_, region_of(target_)));
 }
 
-std::string Publisher::same_key() const {
-  std::string sql;
-  for (const auto& name : table_.key)
-    sql += fmt::format("{0}s.{1} = t.{1}", sql.empty() ? "" : " AND ", sluice::quoted(name));
-  return sql;
-}
-
 void Publisher::insert_all() {
-  counts_.inserted = database_.run(insert_sql(t_, table_), target_.run, target_.slice.id(), now_);
-}
-
-// One pass over the stage, which is never larger than the slice, whatever the table's size.
-void Publisher::merge() {
-  std::string sets, differs;
-  for (const auto& column : table_.columns) {
-    if (contains(table_.key, column.name) || contains(without_, column.name)) continue;
-    const auto name = sluice::quoted(column.name);
-    sets += fmt::format("{0} = excluded.{0}, ", name);
-    differs += fmt::format("{0}t.{1} IS NOT excluded.{1}", differs.empty() ? "" : " OR ", name);
-  }
-  auto sql = insert_sql(t_, table_) + fmt::format(" ON CONFLICT ({}) DO ", quoted_list(table_.key));
-  if (sets.empty()) {
-    sql += "NOTHING";
-  } else {
-    for (const auto own : {run_column, slice_column, loaded_at_column})
-      sets += fmt::format("{0} = excluded.{0}, ", sluice::quoted(own));
-    sets.resize(sets.size() - 2);
-    sql += fmt::format("UPDATE SET {} WHERE ({})", sets, differs);
-    if (const auto* column = newness(table_))
-      sql += fmt::format(" AND ({0} IS NULL OR {1} IS NULL OR {1} >= {0})", comparable(*column, "t."),
-                         comparable(*column, "excluded."));
-  }
-  // CROSS JOIN: SQLite keeps the order, the stage outside.
-  const auto known =
-      database_
-          .number(fmt::format("SELECT count(*) FROM {} AS s CROSS JOIN {} AS t WHERE {}", Stage::name, t_, same_key()))
-          .value_or(0);
-  const auto written = database_.run(sql, target_.run, target_.slice.id(), now_);
-  counts_.inserted = stage_.rows() - known;
-  counts_.updated = written - counts_.inserted;
-  counts_.unchanged = known - counts_.updated;
+  counts_.inserted = database_.run(insert_sql(target_), target_.run, target_.slice.id(), now_);
 }
 
 void Publisher::delete_missing() {
@@ -268,7 +182,7 @@ void Publisher::delete_missing() {
   result_.deletion_suspended = std::any_of(rejects.begin(), rejects.end(), unreadable);
   if (result_.deletion_suspended) return;
   auto sql = fmt::format("DELETE FROM {} AS t WHERE {} AND NOT EXISTS (SELECT 1 FROM {} AS s WHERE {})", t_,
-                         region_of(target_), Stage::name, same_key());
+                         region_of(target_), Stage::name, same_key(table_));
   if (!rejects.empty()) {
     note_rejected_keys();
     std::string same;
@@ -299,31 +213,14 @@ void Publisher::note_rejected_keys() {
   }
 }
 
-void Publisher::write_ledger(bool superseded) {
-  const auto& c = counts_;
-  const auto& lane = target_.lane;
-  database_.run(
-      R"(INSERT INTO main._sluice_loads("run", "pipeline", "stream", "partition", "slice", "window", "started_at",
-         "committed_at", "read", "inserted", "updated", "unchanged", "deleted", "duplicate", "filtered", "quarantined",
-         "complete", "lane", "table_name", "version", "superseded")
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))",
-      target_.run, lane.pipeline, lane.stream, target_.slice.partition().id, target_.slice.id(), target_.slice.window(),
-      stored_instant(target_.read_started), now_, c.read, c.inserted, c.updated, c.unchanged, c.deleted, c.duplicate,
-      c.filtered, c.quarantined, publication_.complete && without_.empty(), lane.lane, table_.name,
-      result_.published.version, superseded);
-}
-
-void Publisher::commit(Transaction& transaction) {
-  std::exception_ptr failure;
-  try {
-    transaction.commit();
-    return;
-  } catch (const Failure&) {
-    failure = std::current_exception();
-  }
-  // The disk may fail after the moment that counts: what the file says is what happened.
-  if (database_.in_transaction()) database_.exec("ROLLBACK");
-  if (!was_committed()) std::rethrow_exception(failure);
+void Publisher::finish(Transaction& transaction, bool superseded) {
+  LedgerLine line;
+  line.counts = counts_;
+  line.complete = publication_.complete && without_.empty();
+  line.version = result_.published.version;
+  line.superseded = superseded;
+  write_ledger(database_, target_, line, now_);
+  commit(database_, transaction, [this] { return was_committed(); });
 }
 
 bool Publisher::was_committed() {
@@ -346,7 +243,7 @@ PublishResult publish(Database& database, const Target& target, Stage& stage, co
 
 void set_aside(Database& database, const Target& target, const Stage& stage, Instant now) {
   Transaction transaction(database);
-  replace_quarantine(database, target, stage.rejects(), stored_instant(now));
+  replace_quarantine(database, target, stage.rejects(), stored_instant(now), structure_rule);
   transaction.commit();
 }
 

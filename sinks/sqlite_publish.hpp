@@ -15,7 +15,10 @@ struct PublishResult {
 // does not have.
 PublishResult publish(Database& database, const Target& target, Stage& stage, const Publication& publication,
                       const std::vector<std::string>& without, Instant now);
-// The stage's rejects alone take the place of the slice's in the quarantine.
+// The stage's rejects alone take the place of the slice's answers in the quarantine.
 void set_aside(Database& database, const Target& target, const Stage& stage, Instant now);
+// Load::replay.
+Replayed replay(Database& database, const Target& target, Stage& stage, const std::vector<QuarantinedRow>& rows,
+                Instant now);
 
 }  // namespace sluice::sqlite

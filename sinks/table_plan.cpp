@@ -72,15 +72,10 @@ void check_partitioning(const Table& table) {
                                            table.name, by, joined(table.key)));
 }
 
-// Days are compared with the slice's window, whatever the zone: an instant or a text would need one.
 void check_window(const Table& table) {
   if (table.cursor != Cursor::date) return;
   check_known(table.cursor_column, "the window", table);
-  const auto type = table.find(table.cursor_column)->type;
-  if (type.type == Type::date) return;
-  throw Error(Remedy::give_up, fmt::format("table {}: {} tells the days of a window apart and must be a date, not {}: "
-                                           "remove its cast from `transform:`",
-                                           table.name, table.cursor_column, to_string(type)));
+  if (const auto why = window_fault(table)) throw Error(Remedy::give_up, fmt::format("table {}: {}", table.name, *why));
 }
 
 void check_key(const Table& wanted, const ExistingTable& existing) {
@@ -246,6 +241,16 @@ std::optional<DataType> widened(DataType existing, DataType wanted) {
   const auto to_text = [&](DataType t) { return number(t) || t.type == Type::float64; };
   if (to_text(existing) && (to_text(wanted) || wanted.type == Type::text)) return DataType(Type::text);
   return {};
+}
+
+// Days are compared with the slice's window, whatever the zone: an instant or a text would need one.
+std::optional<std::string> window_fault(const Table& table) {
+  if (table.cursor != Cursor::date) return {};
+  const auto type = table.find(table.cursor_column)->type;
+  if (type.type == Type::date) return {};
+  return fmt::format(
+      "{} tells the days of a window apart and must be a date, not {}: remove its cast from `transform:`",
+      table.cursor_column, to_string(type));
 }
 
 std::vector<TableAction> plan_table(const Table& wanted, const std::optional<ExistingTable>& existing) {

@@ -88,6 +88,9 @@ std::optional<DataType> widened(DataType existing, DataType wanted);
 // A column of `existing` takes values of `wanted` as it is (values out of its range are refused one by one).
 bool holds(DataType existing, DataType wanted);
 
+// What is wrong with the column of a table's windows, which the table has; nothing: it tells their days apart.
+std::optional<std::string> window_fault(const Table& table);
+
 // What to do, in order. Throws Error(give_up) where the table cannot be made to fit: a changed key, a name that is not
 // an identifier, a partition column outside the key, a window's column that is no date.
 std::vector<TableAction> plan_table(const Table& wanted, const std::optional<ExistingTable>& existing);

@@ -12,7 +12,8 @@ std::string shown(std::string_view text) {
   return text.size() <= 40 ? fmt::format("'{}'", text) : fmt::format("'{}…'", text.substr(0, 40));
 }
 
-// The value as the text that a person would write, and that every other type is read back from.
+}  // namespace
+
 std::string text_of(const Batch& batch, const Cell& cell, DataType type) {
   if (cell.kind == Kind::text) return std::string(batch.text(cell));
   if (cell.kind == Kind::float64) return fmt::format("{}", cell.real);
@@ -31,8 +32,6 @@ std::string text_of(const Batch& batch, const Cell& cell, DataType type) {
       return std::to_string(cell.integer);
   }
 }
-
-}  // namespace
 
 bool can_cast(DataType from, DataType to) {
   if (from.type == to.type || to.type == Type::text) return true;

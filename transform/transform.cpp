@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/row_guard.hpp"
 #include "transform/cast.hpp"
 
 namespace sluice {
@@ -14,6 +15,13 @@ struct Working {
   TableColumn* find(const std::string& name) {
     const auto at = std::find_if(columns.begin(), columns.end(), [&](const auto& c) { return c.name == name; });
     return at == columns.end() ? nullptr : &*at;
+  }
+
+  // "profile.email" is what lies at `email` in the column profile, unless a column is called so.
+  std::pair<TableColumn*, std::string> locate(const std::string& name) {
+    const auto dot = name.find('.');
+    if (auto* column = find(name); column != nullptr || dot == std::string::npos) return {column, {}};
+    return {find(name.substr(0, dot)), name.substr(dot + 1)};
   }
 
   std::string unknown(const std::string& name) const {
@@ -35,12 +43,51 @@ void select(Working& working, const TransformStep& step, Faults& faults) {
   working.columns = std::move(chosen);
 }
 
-// Naming a column that the stream does not have is fine: drop says what must not reach the table.
-void drop(Working& working, const TransformStep& step) {
-  const auto named = [&](const TableColumn& c) {
-    return std::find(step.columns.begin(), step.columns.end(), c.name) != step.columns.end();
-  };
-  working.columns.erase(std::remove_if(working.columns.begin(), working.columns.end(), named), working.columns.end());
+bool has_inside(const TableColumn& column, const std::string& inside, const Where& where, Faults& faults) {
+  if (inside.empty() || column.type.type == Type::json) return true;
+  faults.emplace_back(where, fmt::format("column '{}' is {}: only JSON has something inside, like '{}'", column.name,
+                                         to_string(column.type), inside));
+  return false;
+}
+
+// Naming a column that the stream does not have is fine: drop says what must not be stored.
+void drop(Working& working, const TransformStep& step, Guarding& guarding, std::set<std::string>& dropped,
+          Faults& faults) {
+  for (const auto& name : step.columns) {
+    const auto [column, inside] = working.locate(name);
+    if (column == nullptr) {
+      guarding.hide_unknown(name);
+      dropped.insert(name);
+      continue;
+    }
+    if (!has_inside(*column, inside, step.where, faults)) continue;
+    guarding.hide({column->source, name, inside, nullptr, step.where});
+    if (!inside.empty()) continue;
+    dropped.insert(name);
+    working.columns.erase(working.columns.begin() + (column - working.columns.data()));
+  }
+}
+
+void mask(Working& working, const TransformStep& step, Guarding& guarding, Faults& faults) {
+  for (const auto& [name, word] : step.pairs) {
+    const auto [column, inside] = working.locate(name);
+    const auto method = Mask::parse(word);
+    if (column == nullptr) faults.emplace_back(step.where, working.unknown(name.substr(0, name.find('.'))));
+    if (!method) {
+      const std::vector<std::string> known{"hmac_sha256", "redact", "partial"};
+      const auto near = nearest_name(word, known);
+      faults.emplace_back(step.where, fmt::format("'{}' is no way to mask '{}': expected hmac_sha256, redact or "
+                                                  "partial{}",
+                                                  word, name, near ? "; did you mean '" + *near + "'?" : ""));
+    } else if (*method == Mask::Method::hmac_sha256 && step.key == nullptr) {
+      faults.emplace_back(step.where,
+                          fmt::format("masking '{}' by hmac_sha256 needs a key: give the file a `mask_key: {{id: "
+                                      "2026-11, secret: {{file: PATH}}}}`, and make one with: openssl rand -hex 32",
+                                      name));
+    } else if (column != nullptr && has_inside(*column, inside, step.where, faults)) {
+      guarding.hide({column->source, name, inside, std::make_shared<Mask>(*method, step.key), step.where});
+    }
+  }
 }
 
 // All at once, so that two columns can swap names.
@@ -68,9 +115,9 @@ std::string table_name(const StreamSpec& stream, const Working& working, const s
 
 }  // namespace
 
-Transform Transform::make(const StreamSpec& stream, const std::vector<TransformStep>& steps, Table& table,
-                          Faults& faults) {
+Transform Transform::make(StreamSpec& stream, const std::vector<TransformStep>& steps, Table& table, Faults& faults) {
   Transform made;
+  Guarding guarding;
   Working working;
   for (std::size_t i = 0; i < stream.columns.size(); ++i)
     working.columns.emplace_back(stream.columns[i].name, stream.columns[i].type, i, stream.columns[i].comment);
@@ -81,8 +128,12 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
         select(working, step, faults);
         break;
       case TransformStep::Action::drop:
-        drop(working, step);
-        made.dropped_.insert(step.columns.begin(), step.columns.end());
+        drop(working, step, guarding, made.dropped_, faults);
+        break;
+      case TransformStep::Action::mask:
+        mask(working, step, guarding, faults);
+        for (const auto& pair : step.pairs)
+          if (Mask::parse(pair.second) == Mask::Method::hmac_sha256) made.key_of_masks_ = step.key;
         break;
       case TransformStep::Action::rename:
         rename(working, step, faults);
@@ -99,7 +150,8 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
                                                         to_string(column->type), to_string(*type)));
             continue;
           }
-          made.casts_.push_back({column->source, name, column->type, *type});
+          auto& casts = column->type != *type ? made.casts_ : made.idle_;
+          casts.push_back({column->source, name, column->type, *type});
           column->type = *type;
         }
         break;
@@ -113,24 +165,81 @@ Transform Transform::make(const StreamSpec& stream, const std::vector<TransformS
     return now;
   };
   table.key.clear();
-  for (const auto& name : stream.key) {
-    table.key.push_back(kept(name, "part of the key"));
-    for (std::size_t i = 0; i < stream.columns.size(); ++i)
-      if (stream.columns[i].name == name) made.key_.emplace_back(i, stream.columns[i].type.type);
-  }
+  for (const auto& name : stream.key) table.key.push_back(kept(name, "part of the key"));
   table.partition_column =
       stream.partition_column.empty() ? "" : kept(stream.partition_column, "the slice's partition");
   table.cursor_column = stream.cursor_column.empty() ? "" : kept(stream.cursor_column, "what tells windows apart");
   table.cursor = stream.cursor;
   table.columns = std::move(working.columns);
+  made.hide(guarding, stream, table, where, faults);
+  for (const auto& name : table.key)
+    for (const auto& column : table.columns)
+      if (column.name == name) made.key_.emplace_back(column.source, column.type.type);
+  made.put_key_first();
   return made;
 }
 
+void Transform::put_key_first() {
+  const auto of_key = [&](const Cast& cast) {
+    return std::any_of(key_.begin(), key_.end(), [&](const auto& part) { return part.first == cast.column; });
+  };
+  const auto rest = std::stable_partition(casts_.begin(), casts_.end(), of_key);
+  key_casts_ = static_cast<std::size_t>(rest - casts_.begin());
+}
+
+bool Transform::learn(std::size_t column, DataType type) {
+  const auto first = std::find_if(casts_.begin(), casts_.end(), [&](const Cast& c) { return c.column == column; });
+  if (first != casts_.end()) {
+    first->from = type;
+    return true;
+  }
+  const auto idle = std::find_if(idle_.begin(), idle_.end(), [&](const Cast& c) { return c.column == column; });
+  if (idle != idle_.end()) {
+    if (idle->to != type) casts_.push_back({column, idle->name, type, idle->to});
+    put_key_first();
+    return true;
+  }
+  for (auto& [place, key_type] : key_)
+    if (place == column) key_type = type.type;
+  return false;
+}
+
+void Transform::hide(const Guarding& guarding, StreamSpec& stream, Table& table, const Where& where, Faults& faults) {
+  auto hidden = guarding.apply(stream, table, faults);
+  for (const auto& cast : casts_)
+    if (hidden.masked.contains(cast.column))
+      faults.emplace_back(where,
+                          fmt::format("column '{}' is masked, which makes a text of it: it cannot be cast", cast.name));
+  masked_ = std::move(hidden.cells);
+  texts_ = std::move(hidden.masked);
+}
+
+void Transform::load_key() const {
+  if (key_of_masks_) key_of_masks_->load();
+}
+
+void Transform::mask_cells(Batch& batch) const {
+  for (const auto& [column, mask, inside, was] : masked_) {
+    for (std::size_t i = 0; i < batch.rows(); ++i) {
+      const auto cell = batch.row(i)[column];
+      if (cell.is_null()) continue;
+      const auto text = text_of(batch, cell, was);
+      const auto masked = batch.add_text(inside ? inside->value(text) : mask->apply(text));
+      batch.row(i)[column] = masked;
+    }
+  }
+}
+
 void Transform::apply(Batch& batch) const {
+  mask_cells(batch);
   if (casts_.empty()) return;
+  // The source wrote these keys in its own types: no row of the table may be taken for theirs.
+  if (key_casts_ > 0)
+    for (auto& reject : batch.rejects) reject.key.clear();
   std::string fault;
   for (std::size_t i = 0; i < batch.rows(); ++i) {
-    for (const auto& cast : casts_) {
+    for (std::size_t n = 0; n < casts_.size(); ++n) {
+      const auto& cast = casts_[n];
       const auto made = cast_cell(batch, batch.row(i)[cast.column], cast.from, cast.to, fault);
       if (made) {
         batch.row(i)[cast.column] = *made;
@@ -140,7 +249,7 @@ void Transform::apply(Batch& batch) const {
       reject.rule = "cast";
       reject.reason = fmt::format("column {}: {}", cast.name, fault);
       reject.raw = batch.raw(i);
-      reject.key = key_text(batch, i, key_);
+      if (n >= key_casts_) reject.key = key_text(batch, i, key_);
       batch.reject(i, std::move(reject));
       break;
     }

@@ -15,7 +15,7 @@ namespace {
 struct Loading {
   CleverTap app;
   MemorySink sink;
-  RunMemory remembered;
+  Remembered remembered;
 
   explicit Loading(const std::string& more = "region: in1") : app(more) {}
 
@@ -79,6 +79,8 @@ TEST_CASE("clevertap: an answer that is built otherwise is no empty day") {
   CHECK(place(R"({"state":"done","records":[]})") == "status");
   CHECK(place(R"({"status":"ok","records":[]})") == "status");
   CHECK(place(R"([{"ts":20260301093000}])").empty());
+  // Two lists of records: only one of them would be loaded.
+  CHECK(place(R"({"status":"success","records":[)" + record() + R"(],"records":[)" + record() + "]}") == "records");
   // Nothing of a record can be read.
   CHECK(place(records({R"({"profile":{},"timestamp":20260301093000})"})) == "required");
   CHECK(place(records({R"({"user":{},"ts":20260301093000})"})) == "required");
@@ -159,6 +161,17 @@ api_profile:
   CHECK(out.rows[0].at("profile") == R"({"objectId":"o","id":"7"})");
   CHECK(out.rows[1].at("object_id") == "__g1");
 
+  // What a record holds is none of the page's members, whatever it is called.
+  app.http.expect("POST /2/events.json").reply(200, R"({"status":"success","cursor":"c1"})");
+  app.http.expect("GET /2/events.json")
+      .reply(200, R"({"status":"success","data":[)" + record("20260301093000", "", R"({"records":[1]})") + "]}");
+  CHECK(app.read_events().rows.size() == 1);
+  app.http.expect("POST /2/events.json").reply(200, R"({"status":"success","cursor":"c1"})");
+  app.http.expect("GET /2/events.json")
+      .reply(200, R"({"status":"success","records":[)" + record() + R"(],"data":[)" + record() + "]}");
+  CHECK(app.failure<UnknownStructure>().place() == "data");
+  CHECK(app.connector->parse(app.stream("events"), "", R"({"status":"success","data":[)" + record() + "]}").rows() == 1);
+
   CHECK_THROWS_WITH(CleverTap("region: in1\napi_profile: {entries: {key.record: data}}"),
                     Contains("key.record") && Contains("key.records"));
 }
@@ -198,13 +211,13 @@ TEST_CASE("clevertap: an event that may not be exported is a skip that is said o
 TEST_CASE("clevertap: a saved page, or a record of it, is read as it would be loaded") {
   CleverTap app;
   const auto spec = app.stream("events", "{names: [Charged]}");
-  const auto page = app.connector->parse(spec, records({record(), record("\"soon\"")}, "c2"));
+  const auto page = app.connector->parse(spec, "", records({record(), record("\"soon\"")}, "c2"));
   CHECK(page.rows() == 1);
   CHECK(page.rejects.size() == 1);
-  const auto one = app.connector->parse(spec, record());
+  const auto one = app.connector->parse(spec, "", record());
   REQUIRE(one.rows() == 1);
   CHECK(one.text(one.row(0)[0]) == "Charged");
-  CHECK_THROWS_WITH(app.connector->parse(spec, in_progress), Contains("still in progress"));
+  CHECK_THROWS_WITH(app.connector->parse(spec, "", in_progress), Contains("still in progress"));
 }
 
 TEST_CASE("clevertap: a dead cursor starts the slice again without its first rows") {

@@ -1,3 +1,4 @@
+#include "net/api.hpp"
 #include "tests/connectors/clevertap_fixture.hpp"
 
 using namespace sluice;
@@ -63,6 +64,8 @@ TEST_CASE("clevertap: HTTP 200 with status fail is a refusal by its code and wor
   CHECK(remedy(refusal("\"boom\""), 500) == Remedy::retry);
   CHECK(remedy("", 503) == Remedy::retry);
   CHECK(remedy(refusal("\"bad\"", "400"), 400) == Remedy::give_up);
+  CHECK(remedy(refusal("\"bad\""), 405) == Remedy::give_up);
+  CHECK(remedy(refusal("\"bad\""), 409) == Remedy::give_up);
   CHECK(remedy("", 404) == Remedy::give_up);
 }
 
@@ -70,7 +73,7 @@ TEST_CASE("clevertap: an event that the account does not have is told by its nam
   CleverTap app;
   app.http.expect("POST /1/events.json").reply(200, refusal(R"(["Invalid event : charged"])", "400"));
   const auto error = app.failure(app.stream("events"), CleverTap::day("charged"));
-  CHECK(error.remedy() == Remedy::give_up);
+  CHECK(error.remedy() == Remedy::give_up_partition);  // its other days need not be asked for
   CHECK_THAT(error.what(), Contains("Invalid event : charged") && Contains("names"));
 }
 
@@ -93,8 +96,8 @@ TEST_CASE("clevertap: what is not JSON is asked for again, and none of it is quo
 
 TEST_CASE("clevertap: too many concurrent requests are waited out, a second at first, then longer") {
   CleverTap app;
-  for (int i = 0; i < 4; ++i)
-    app.http.expect("POST /1/events.json").reply(429, refusal("\"Too many concurrent requests\"", "429"));
+  for (const int status : {429, 200, 429, 429})
+    app.http.expect("POST /1/events.json").reply(status, refusal("\"Too many concurrent requests\"", "429"));
   app.begin();
   app.page(records({}));
   app.read_events();
@@ -131,10 +134,56 @@ TEST_CASE("clevertap: three requests are under way at most, of each API") {
   CHECK(app.world.clock().uptime() >= 6s);
 }
 
+TEST_CASE("clevertap: fewer requests are under way where in_flight says so") {
+  CleverTap app("region: in1\nin_flight: 1");
+  app.http.latency(1s);
+  app.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, R"({"status":"success","count":1})"); });
+  const auto counts = app.stream("event_counts");
+  KeptOutput counted(counts);
+  const std::vector<Slice> slices{CleverTap::day("a"), CleverTap::day("b"), CleverTap::day("c")};
+  const auto read_all = [&]() -> task<void> {
+    TaskGroup group(app.world.executor());
+    for (const auto& slice : slices) group.spawn(app.connector->read(counts, slice, counted));
+    co_await group.join();
+  };
+  app.world.run(read_all());
+  CHECK(counted.rows.size() == 3);
+  CHECK(app.http.most_in_flight() == 1);
+}
+
 TEST_CASE("clevertap: a new passcode is read when the old one is refused") {
   CleverTap app;
-  app.http.expect("POST /1/events.json").reply(401, refusal("\"Invalid Credentials\"", "401"));
-  CHECK(app.failure().remedy() == Remedy::reauthenticate);  // it is still the same: no second try
+  app.passcodes.emplace_back("CANARY-old");
+  ::setenv("SLUICE_TEST_PASSCODE", "CANARY-old", 1);
+  app.http.expect("POST /1/events.json")
+      .where([](const HttpRequest& request) {
+        ::setenv("SLUICE_TEST_PASSCODE", CleverTap::passcode, 1);  // somebody puts the new one in its place
+        return header(request, "x-clevertap-passcode") == "CANARY-old";
+      })
+      .reply(401, refusal("\"Invalid Credentials\"", "401"));
+  app.begin().with_header("X-CleverTap-Passcode", CleverTap::passcode);
+  app.page(records({record()}));
+  CHECK(app.read_events().rows.size() == 1);
+
+  CleverTap same;
+  same.http.expect("POST /1/events.json").reply(401, refusal("\"Invalid Credentials\"", "401"));
+  CHECK(same.failure().remedy() == Remedy::reauthenticate);  // it is still the same: no second try
+}
+
+TEST_CASE("clevertap: an answer that repeats the passcode does not bring it into a message or the quarantine") {
+  const auto echoed = std::string(CleverTap::passcode);
+  CleverTap app;
+  app.http.expect("POST /1/events.json").reply(200, R"({"headers":{"X-CleverTap-Passcode":")" + echoed + "\"}}");
+  const auto unknown = app.failure<UnknownStructure>();
+  CHECK_THAT(unknown.answer(), Contains("headers") && !Contains("CANARY"));
+
+  for (const auto& body :
+       {R"({"status":")" + echoed + R"("})", R"({"status":"success","cursor":")" + echoed + " \"}"}) {
+    app.http.expect("POST /1/events.json").reply(200, body);
+    CHECK_THAT(app.failure<UnknownStructure>().what(), Contains("found") && !Contains("CANARY"));
+  }
+  app.http.expect("POST /1/events.json").reply(400, refusal("\"no " + echoed + "\"", "\"" + echoed + "\""));
+  CHECK_THAT(app.failure().what(), Contains("no …"));
 }
 
 TEST_CASE("clevertap: counts are polled by their request's id until they are made") {
@@ -154,6 +203,43 @@ TEST_CASE("clevertap: counts are polled by their request's id until they are mad
   CHECK(out.rows[0].at("event_name") == "Charged");
   CHECK(out.rows[0].at("event_date") == "2026-03-01");
   CHECK(app.world.clock().uptime() >= 12s);
+}
+
+TEST_CASE("clevertap: a count that is never made is given up after minutes") {
+  for (const bool forgotten : {false, true}) {
+    CleverTap app;
+    app.http.answer_with([=](const HttpRequest& request) {
+      if (forgotten && request.method == "GET") return HttpResponse(400, {}, refusal("\"invalid request id\"", "400"));
+      return HttpResponse(200, {}, R"({"status":"partial","req_id":1,"count":3})");  // no count while it is partial
+    });
+    const auto error = app.failure(app.stream("event_counts"), CleverTap::day());
+    CHECK(error.remedy() == Remedy::retry);
+    CHECK_THAT(error.what(), Contains("not made after 15m"));
+    CHECK(app.world.clock().uptime() < 20min);
+  }
+}
+
+TEST_CASE("clevertap: a first read of profiles looks back as far as history says") {
+  CleverTap app;
+  for (const auto& [history, from] : std::map<std::string, int>{{"{}", 20251202}, {"{history: 7d}", 20260223}}) {
+    app.http.expect("POST /1/profiles.json")
+        .where([from = from](const HttpRequest& request) {
+          const auto body = json::parse(request.body);
+          return body["from"] == from && body["to"] == 20260302;
+        })
+        .reply(200, R"({"status":"success","cursor":"p"})");
+    app.http.expect("GET /1/profiles.json").reply(200, records({}));
+    app.read(app.stream("profiles", history), CleverTap::since(std::nullopt));
+  }
+}
+
+TEST_CASE("clevertap: profiles of an event that may not be exported are a failure, not a stream that is left out") {
+  CleverTap app;
+  app.http.expect("POST /1/profiles.json")
+      .reply(400, R"({"status":"fail","error":"Export not allowed for this event","code":400})");
+  const auto spec = app.stream("profiles", "{names: [Notification Viewed]}");
+  const auto error = app.failure<ApiError>(spec, CleverTap::since());
+  CHECK(error.remedy() == Remedy::give_up);
 }
 
 TEST_CASE("clevertap: profiles are those who did an event since, one row per person") {
@@ -218,6 +304,21 @@ TEST_CASE("clevertap: a campaign without a result is left out in all three shape
   CHECK(out.rows[0].at("result") == R"({"sent":82,"clicked":28,"ctr":0.34})");
 }
 
+TEST_CASE("clevertap: a campaign that cannot be read is set aside by its reports too, and the others go on") {
+  CleverTap app;
+  app.http.expect("POST /1/targets/list.json")
+      .reply(200, R"({"status":"success","targets":[{"id":"x"},{"id":"9007199254740993"}]})");
+  app.http.expect("POST /1/targets/result.json")
+      .with_body(R"({"id":9007199254740993})")  // not through a double
+      .reply(200, R"({"status":"success","result":{"sent":9007199254740993}})");
+  app.http.expect("POST /1/targets/list.json").reply(200, R"({"status":"success"})");
+  const auto out = app.read(app.stream("campaign_reports"), CleverTap::since());
+  REQUIRE(out.rows.size() == 1);
+  CHECK(out.rows[0].at("sent") == "9007199254740993");
+  REQUIRE(out.rejects.size() == 1);
+  CHECK_THAT(out.rejects[0].reason, Contains("\"x\""));
+}
+
 TEST_CASE("clevertap: options are for their streams only") {
   CleverTap app;
   const auto message = [&](const std::string& from, const std::string& yaml) {
@@ -235,6 +336,27 @@ TEST_CASE("clevertap: options are for their streams only") {
   CHECK_THAT(message("events", "{promote: {a: {path: props.A}}}"), Contains("props.A"));
   CHECK_THAT(message("events", "{promote: {email: {path: event_props.Mail}}}"), Contains("email"));
   CHECK_THAT(message("events", "{promote: {mail: {path: profile.email}}}"), Contains("email"));
+  CHECK_THAT(message("events", "{promote: {a: {path: profile..A}}}"), Contains("profile..A"));
+  CHECK_THAT(message("events", "{promote: {a: {path: event_props.}}}"), Contains("event_props."));
+  CHECK_THAT(message("events", "{promote: {a: {path: event_props.Price/Unit}}}"), Contains("slash"));
+  CHECK_THAT(message("events", "{promote: {a: {path: event_props.A}, b: {path: event_props.A}}}"),
+             Contains("column a"));
+}
+
+TEST_CASE("clevertap: a source that asks for more than CleverTap gives, or does not say its zone, is refused") {
+  const auto message = [](const std::string& yaml) {
+    Faults faults;
+    parse_settings("{account_id: A, passcode: {env: X}, " + yaml + "}", "test.yaml", clevertap().source_options,
+                   faults);
+    return faults.empty() ? std::string() : faults[0].message;
+  };
+  const std::string zone = "timezone: Europe/London, region: in1, ";
+  CHECK(message(zone + "page_size: 23, in_flight: 3").empty());
+  CHECK_THAT(message(zone + "page_size: 22"), Contains("page_size"));  // taken for no limit at all
+  CHECK_THAT(message(zone + "page_size: 5001"), Contains("page_size"));
+  CHECK_THAT(message(zone + "in_flight: 4"), Contains("in_flight"));
+  CHECK_THAT(message("timezone: Europe/London, region: xx1"), Contains("region"));
+  CHECK_THAT(message("region: in1"), Contains("timezone"));
 }
 
 TEST_CASE("clevertap: check tells whether the passcode works and which zone the days are of") {

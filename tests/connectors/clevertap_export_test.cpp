@@ -164,7 +164,8 @@ TEST_CASE("clevertap: whoever waits for an export leaves its place to others") {
 TEST_CASE("clevertap: a dead cursor makes the slice start again") {
   for (const auto* body : {R"({"status":"fail","code":3,"error":"Incorrect Usage"})",
                            R"({"status":"fail","error":"Invalid cursor","code":"400"})",
-                           R"({"status":"fail","error":["CURSOR_INVALIDATED"]})"}) {
+                           R"({"status":"fail","error":["CURSOR_INVALIDATED"]})",
+                           R"({"status":"fail","error":"Start again","code":"CURSOR_INVALIDATED"})"}) {
     INFO(body);
     CleverTap app;
     app.begin();
@@ -178,6 +179,88 @@ TEST_CASE("clevertap: a dead cursor makes the slice start again") {
   CleverTap app;
   app.http.expect("POST /1/events.json").reply(200, R"({"status":"fail","code":3,"error":"Incorrect Usage"})");
   CHECK(app.failure().remedy() == Remedy::give_up);
+}
+
+TEST_CASE("clevertap: a partial page is asked for again, then fails the slice") {
+  const auto partial = R"({"status":"partial","records":[)" + record() + "]}";
+  CleverTap app("region: in1\nretry: {attempts: 3}");
+  app.begin();
+  app.page(partial).with("cursor", "c1").times(2);
+  app.page(records({record()})).with("cursor", "c1");
+  CHECK(app.read_events().rows.size() == 1);
+
+  app.begin();
+  app.page(partial).times(3);
+  CHECK(app.failure().remedy() == Remedy::retry);
+  // One that is larger than what is judged at once.
+  app.begin();
+  app.page(R"({"status":"partial","records":[)" +
+           record("20260301093000", "\"x\":\"" + std::string(20'000, 'x') + '"') + "]}");
+  CHECK(app.failure().remedy() == Remedy::retry);
+  // Nor is it the beginning of an export.
+  app.http.expect("POST /1/events.json").reply(200, R"({"status":"partial","cursor":"c1"})");
+  CHECK(app.failure<UnknownStructure>().place() == "status");
+}
+
+TEST_CASE("clevertap: the same times on days when the clocks change lose no event and stay on their day") {
+  CleverTap app("region: us1", "America/New_York");
+  const auto spec = app.stream("events");
+  const auto read = [&](const char* day, const std::vector<std::string>& stamps) {
+    app.begin();
+    std::vector<std::string> rows;
+    for (const auto& stamp : stamps) rows.push_back(record(stamp));
+    app.page(records(rows));
+    return app.read(
+        spec, Slice::days(Partition("Charged", *load_zone("America/New_York")), *parse_day(day), *parse_day(day) + 1));
+  };
+  // 01:30 happens twice, and nothing says which of them it was.
+  const auto longer = read("2026-11-01", {"20261101003000", "20261101013000", "20261101013000", "20261101235959"});
+  CHECK(longer.column("ts") == std::vector<std::string>{"2026-11-01T04:30:00Z", "2026-11-01T05:30:00Z",
+                                                        "2026-11-01T05:30:00Z", "2026-11-02T04:59:59Z"});
+  CHECK(longer.column("event_date") == std::vector<std::string>(4, "2026-11-01"));
+  // 02:30 does not happen.
+  const auto shorter = read("2026-03-08", {"20260308000000", "20260308023000", "20260308235959"});
+  CHECK(shorter.column("ts") ==
+        std::vector<std::string>{"2026-03-08T05:00:00Z", "2026-03-08T07:00:00Z", "2026-03-09T03:59:59Z"});
+  CHECK(shorter.column("event_date") == std::vector<std::string>(3, "2026-03-08"));
+}
+
+TEST_CASE("clevertap: a time that no clock shows is set aside, not another one") {
+  CleverTap app;
+  app.begin();
+  app.page(records({record("20260301240000"), record("20260229000000"), record("2.0260301093e13"), record("20260301"),
+                    record("-2026030109300"), record("null"), record()}));
+  const auto out = app.read_events();
+  CHECK(out.rows.size() == 1);
+  CHECK(out.rejects.size() == 6);
+}
+
+TEST_CASE("clevertap: what a record may leave out is NULL") {
+  CleverTap app;
+  app.begin();
+  app.page(records({R"({"profile":{"objectId":"o"},"ts":20260301093000})", record()}));
+  const auto out = app.read_events();
+  REQUIRE(out.rows.size() == 2);
+  CHECK(out.rows[0].at("object_id") == "o");
+  for (const auto* column : {"identity", "email", "phone", "name", "platform", "event_props", "session_props"})
+    CHECK(out.rows[0].at(column) == "-");
+}
+
+TEST_CASE("clevertap: no number goes through a double") {
+  CleverTap app;
+  const auto spec = app.stream("events",
+                               "promote: {order: {path: event_props.Order, type: int64},\n"
+                               "  amount: {path: event_props.Amount, type: decimal}}");
+  const auto props = R"({"Order":9007199254740993,"Amount":12345678901234567890.12,"Weight":1e400})";
+  app.begin();
+  app.page(records({record("20260301093000", "", props), record("20260301093000", "", R"({"Order":1.5})")}));
+  const auto out = app.read(spec, CleverTap::day());
+  REQUIRE(out.rows.size() == 1);
+  CHECK(out.rows[0].at("order") == "9007199254740993");
+  CHECK(out.rows[0].at("amount") == "12345678901234567890.12");
+  CHECK(out.rows[0].at("event_props") == props);
+  REQUIRE(out.rejects.size() == 1);
+  CHECK_THAT(out.rejects[0].reason, Contains("order"));
 }
 
 TEST_CASE("clevertap: an event that may not be exported is left out, and not asked for again") {
@@ -269,6 +352,16 @@ TEST_CASE("clevertap: reconciling compares with CleverTap's own count, before an
   };
   CHECK(with_counts(2, 2).empty());
   CHECK(with_counts(1, 3).empty());  // more came in meanwhile
+  // Rows are not held up by a count that cannot be had.
+  CleverTap without;
+  without.http.expect("POST /1/counts/events.json").reply(403, "");
+  without.begin();
+  without.page(records({record()}));
+  const auto out = without.read(without.stream("events", "{reconcile: true}"), CleverTap::day());
+  CHECK(out.rows.size() == 1);
+  REQUIRE(out.incidents.size() == 1);
+  CHECK_THAT(out.incidents[0], Contains("not compared") && Contains("403"));
+
   const auto incidents = with_counts(3, 3);
   REQUIRE(incidents.size() == 1);
   CHECK_THAT(incidents[0], Contains("2 records") && Contains("counts 3"));

@@ -1,91 +1,41 @@
 #pragma once
-#include <catch2/catch.hpp>
-#include <cstdlib>
-#include <nlohmann/json.hpp>
-#include <set>
-
 #include "connectors/facebook_ads.hpp"
-#include "daemon/yaml.hpp"
-#include "tests/connectors/kept_output.hpp"
-#include "tests/support/events.hpp"
-#include "tests/support/scripted_http.hpp"
-#include "tests/support/world.hpp"
+#include "tests/connectors/connector_fixture.hpp"
 
 namespace sluice::test {
 
-using nlohmann::json;
-
-// A connector against a scripted API, in virtual time. At its end no request may have had the token in its URL or body,
-// and no event may have said it.
-struct Facebook {
+// At its end every request must have had the token in its header, and none a parameter for it.
+struct Facebook : ConnectorBench {
   static constexpr const char* token = "EAAcanaryTOKENcanaryTOKENcanary";
   static constexpr const char* secret = "canarysecret0123456789";
-
-  World world;
-  ScriptedHttp http{world.clock()};
-  RecordedEvents events;
-  Rng rng{1};
-  std::unique_ptr<Connector> connector;
 
   std::string token_sent = token;  // in the header of every request; empty: not checked
 
   explicit Facebook(const std::string& more = "accounts: [\"1\"]",
-                    const std::string& access_token = "{env: SLUICE_TEST_FACEBOOK_TOKEN}") {
-    ::setenv("SLUICE_TEST_FACEBOOK_TOKEN", token, 1);
-    ::setenv("SLUICE_TEST_FACEBOOK_SECRET", secret, 1);
-    const auto kind = facebook_ads();
-    Faults faults;
-    const auto settings =
-        parse_settings("access_token: " + access_token + "\n" + more + "\n", "test.yaml", kind.source_options, faults);
-    for (const auto& fault : faults) FAIL(to_string(fault));
-    const ConnectorContext context{"facebook", world.executor(), world.clock(), events, rng, &http};
-    connector = kind.make(settings, context);
-    if (!http.requests().empty()) FAIL("made a request before it was asked for anything");
-  }
+                    const std::string& access_token = "{env: SLUICE_TEST_FACEBOOK_TOKEN}")
+      : ConnectorBench(facebook_ads(), "facebook", source(more, access_token)) {}
   ~Facebook() {
-    for (const auto& seen : http.requests()) {
-      INFO(seen.request.url << " " << seen.request.body);
-      CHECK(seen.request.url.find("canary") == std::string::npos);
-      CHECK(seen.request.body.find("canary") == std::string::npos);
-      if (!token_sent.empty()) CHECK(header(seen.request, "authorization") == "Bearer " + token_sent);
-      CHECK(seen.request.url.find("access_token") == std::string::npos);
+    for (const auto& one : http.requests()) {
+      INFO(one.request.url);
+      if (!token_sent.empty()) CHECK(header(one.request, "authorization") == "Bearer " + token_sent);
+      CHECK(one.request.url.find("access_token") == std::string::npos);
     }
-    for (const auto& e : events.of<RequestRetried>()) CHECK(e.message.find("canary") == std::string::npos);
-    for (const auto& e : events.of<Throttled>()) CHECK(e.message.find("canary") == std::string::npos);
-  }
-
-  StreamSpec stream(const std::string& from, const std::string& yaml = "{}") {
-    Faults faults;
-    auto spec = configure(from, yaml, faults);
-    for (const auto& fault : faults) FAIL(to_string(fault));
-    return spec;
-  }
-  StreamSpec configure(const std::string& from, const std::string& yaml, Faults& faults) {
-    const auto settings = parse_settings(yaml, "test.yaml", facebook_ads().stream_options, faults);
-    return connector->configure(from, settings, faults);
   }
 
   static Slice day(const char* from, int days = 1) {
     return Slice::days(Partition("1"), *parse_day(from), *parse_day(from) + days);
   }
-
-  KeptOutput read(const StreamSpec& spec, const Slice& slice) {
-    KeptOutput out(spec);
-    world.run(connector->read(spec, slice, out));
-    return out;
+  // Objects that changed; nullptr: all.
+  static Slice since(const char* after) {
+    return Slice::values(Partition("1"), after ? std::optional<std::string>(after) : std::nullopt,
+                         "2026-03-02T11:50:00Z");
   }
-  // What the reading failed with.
-  Error failure(const StreamSpec& spec, const Slice& slice) {
-    KeptOutput out(spec);
-    try {
-      world.run(connector->read(spec, slice, out));
-    } catch (const Error& error) {
-      INFO(error.what());
-      CHECK(std::string(error.what()).find("canary") == std::string::npos);
-      return error;
-    }
-    FAIL("it did not fail");
-    throw std::logic_error("");
+
+ private:
+  static std::string source(const std::string& more, const std::string& access_token) {
+    ::setenv("SLUICE_TEST_FACEBOOK_TOKEN", token, 1);
+    ::setenv("SLUICE_TEST_FACEBOOK_SECRET", secret, 1);
+    return "access_token: " + access_token + "\n" + more + "\n";
   }
 };
 
@@ -113,6 +63,16 @@ inline std::string fault(int code, int subcode = 0, const std::string& message =
                          const std::string& more = {}) {
   return R"({"error":{"message":")" + message + R"(","type":"OAuthException","code":)" + std::to_string(code) +
          (subcode ? R"(,"error_subcode":)" + std::to_string(subcode) : "") + more + R"(,"fbtrace_id":"Atrace"}})";
+}
+
+inline const std::string reduce =
+    R"({"error":{"code":1,"message":"Please reduce the amount of data you're asking for, then retry your request"}})";
+
+inline const std::string account_1 =
+    R"({"id":"act_1","account_id":"1","name":"Shop","account_status":1,"timezone_name":"Asia/Kolkata"})";
+
+inline std::string ad(const std::string& id) {
+  return R"({"id":")" + id + R"(","account_id":"1"})";
 }
 
 inline const std::string submitted = R"({"report_run_id":"77"})";

@@ -52,6 +52,18 @@ TEST_CASE("a report that is dropped, stalls or never starts is submitted again")
   }
 }
 
+TEST_CASE("a report that is not known everywhere yet is asked for again, by whatever address the API is reached") {
+  const std::string proxy = GENERATE("", "/video", "/v2/graph");
+  Facebook fb("accounts: [\"1\"]\nbase_url: https://proxy.test" + proxy);
+  const auto root = proxy + "/v26.0/";
+  fb.http.expect("POST " + root + "act_1/insights").reply(200, submitted);
+  fb.http.expect("GET " + root + "77").reply(400, fault(100, 33, "Unsupported get request"));
+  fb.http.expect("GET " + root + "77").reply(200, completed);
+  fb.http.expect("GET " + root + "77/insights").reply(200, rows({row("2026-03-01", "1")}));
+  CHECK(fb.read(fb.stream("insights"), fb.day("2026-03-01")).rows.size() == 1);
+  CHECK(fb.http.everything_seen());
+}
+
 TEST_CASE("a report that moves on is waited for, and a failed one that says why stops at once") {
   Facebook slow;
   int percent = 0;
@@ -150,7 +162,7 @@ TEST_CASE("a report that fails because the quota is used up pauses its bucket an
     CHECK(fb.read(fb.stream("insights"), fb.day("2026-03-01")).rows.size() == 1);
     CHECK(reports == 5);
     CHECK(fb.world.clock().uptime() >= 4min);
-    const auto throttled = fb.events.of<Throttled>();
+    const auto throttled = fb.seen.of<Throttled>();
     REQUIRE_FALSE(throttled.empty());
     for (const auto& event : throttled) CHECK(event.bucket == bucket);
   }

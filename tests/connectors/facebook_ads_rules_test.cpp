@@ -19,14 +19,14 @@ TEST_CASE("rule 1: the version is pinned, and its end is told clearly") {
   Facebook newer("api_version: v27.0");
   newer.http.expect("GET /v27.0/act_1/campaigns").reply(200, rows({}), {{"facebook-api-version", "v28.0"}});
   newer.read(newer.stream("campaigns"), Slice::values(Partition("1"), {}, "x"));
-  REQUIRE(newer.events.of<VersionWarning>().size() == 1);
-  CHECK_THAT(newer.events.of<VersionWarning>()[0].message, Catch::Contains("v28.0"));
+  REQUIRE(newer.seen.of<VersionWarning>().size() == 1);
+  CHECK_THAT(newer.seen.of<VersionWarning>()[0].message, Catch::Contains("v28.0"));
 
   Facebook warned;
   warned.http.expect("GET /v26.0/act_1/campaigns")
       .reply(200, rows({}), {{"x-ad-api-version-warning", "v26.0 ends soon"}, {"facebook-api-version", "v26.0"}});
   warned.read(warned.stream("campaigns"), Slice::values(Partition("1"), {}, "x"));
-  CHECK(warned.events.of<VersionWarning>().size() == 1);
+  CHECK(warned.seen.of<VersionWarning>().size() == 1);
 }
 
 TEST_CASE("rule 2: an error in the body is an error whatever the HTTP status") {
@@ -106,7 +106,7 @@ TEST_CASE("rule 3: usage headers are read on every reply, refusals too, each in 
               {"x-fb-ads-insights-throttle", "not json"}});
   fb.read(fb.stream("campaigns"), Slice::values(Partition("1"), {}, "x"));
   std::map<std::string, double> said;
-  for (const auto& state : fb.events.of<BucketState>())
+  for (const auto& state : fb.seen.of<BucketState>())
     if (state.upstream_utilization) said[state.bucket] = *state.upstream_utilization;
   CHECK(said["app"] == Approx(0.31));
   CHECK(said["act_1"] == Approx(0.0967));

@@ -432,7 +432,7 @@ TEST_CASE("the simulated API gives the same rows whole and in parts") {
         parse_settings("access_token: {env: SLUICE_TEST_FACEBOOK_TOKEN}", "test.yaml", kind.source_options, none);
     DirectClient client(simulated, fb.world.clock());
     const auto connector =
-        kind.make(settings, {"facebook", fb.world.executor(), fb.world.clock(), fb.events, fb.rng, &client});
+        kind.make(settings, {"facebook", fb.world.executor(), fb.world.clock(), fb.seen, fb.rng, &client});
     const auto spec = fb.stream("insights");
     const auto partitions = fb.world.run(connector->partitions(spec));
     const auto today = day_of(fb.world.clock().now(), partitions.at(0).zone);

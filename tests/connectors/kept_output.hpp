@@ -1,4 +1,6 @@
 #pragma once
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <map>
 #include <string>
@@ -11,7 +13,8 @@ namespace sluice::test {
 // Keeps what a connector gives.
 class KeptOutput final : public Output {
  public:
-  explicit KeptOutput(const StreamSpec& stream) : stream_(stream) {}
+  explicit KeptOutput(const StreamSpec& stream, Priority priority = Priority::scheduled)
+      : stream_(stream), priority_(priority) {}
   task<void> emit(Batch batch) override {
     REQUIRE(batch.width() == stream_.columns.size());
     for (std::size_t row = 0; row < batch.rows(); ++row) rows.push_back(row_of(batch, row));
@@ -23,7 +26,7 @@ class KeptOutput final : public Output {
     reason = why;
   }
   void incident(const std::string& why) override { incidents.push_back(why); }
-  Priority priority() const override { return Priority::scheduled; }
+  Priority priority() const override { return priority_; }
   task<void> away(task<void> waiting) override {
     ++away_;
     co_await std::move(waiting);
@@ -52,6 +55,7 @@ class KeptOutput final : public Output {
       std::string text = "-";
       if (cell.kind == Kind::text) text = batch.text(cell);
       if (cell.kind == Kind::int64) text = std::to_string(cell.integer);
+      if (cell.kind == Kind::float64) text = fmt::format("{}", cell.real);
       if (cell.kind == Kind::int64 && column.type.type == Type::date) text = format_day(Day(1970, 1, 1) + cell.integer);
       if (cell.kind == Kind::int64 && column.type.type == Type::timestamp)
         text = format_instant(Instant(Duration(cell.integer)));
@@ -60,6 +64,7 @@ class KeptOutput final : public Output {
     return values;
   }
   StreamSpec stream_;
+  Priority priority_;
   int away_ = 0;
 };
 

@@ -12,8 +12,16 @@ namespace {
 const std::vector<Column> columns{Column("id", Type::text), Column("n", Type::int64), Column("money", Type::decimal),
                                   Column("list", Type::json), Column("inner_id", Type::text, "inner/id")};
 
+RowMapper mapper_of(std::vector<Column> cols, std::vector<std::string> key, NewFields fields) {
+  StreamSpec stream;
+  stream.columns = std::move(cols);
+  stream.key = std::move(key);
+  stream.new_fields = fields;
+  return RowMapper(stream);
+}
+
 Batch map(const std::string& row, const std::vector<Column>& cols = columns, NewFields fields = NewFields::ignore) {
-  RowMapper mapper(cols, {cols[0].name}, fields);
+  auto mapper = mapper_of(cols, {cols[0].name}, fields);
   return mapper.map("{\"data\":[" + row + "],\"paging\":{}}", "data").batch;
 }
 
@@ -233,7 +241,7 @@ TEST_CASE("new fields are ignored, noted, kept or refused") {
 }
 
 TEST_CASE("a field that the source sends unasked is no new field, and may still be a column") {
-  RowMapper mapper(columns, {"id"}, NewFields::fail);
+  auto mapper = mapper_of(columns, {"id"}, NewFields::fail);
   for (const auto* path : {"id", "x", "inner/y"}) mapper.ignore(path);
   const auto batch = mapper.map(R"({"data":[{"id":"1","x":[1],"inner":{"y":2,"id":"7"}}]})", "data").batch;
   REQUIRE(batch.rows() == 1);
@@ -283,7 +291,7 @@ TEST_CASE("what is not JSON is an error to try again, wherever it breaks off") {
 TEST_CASE("a column of JSON holds an object whole, of which other columns read members") {
   const std::vector<Column> columns{
       {"props", Type::json}, {"amount", Type::decimal, "props/Amount"}, {"id", Type::text}};
-  RowMapper mapper(columns, {}, NewFields::add);
+  auto mapper = mapper_of(columns, {}, NewFields::add);
   auto page = mapper.map(R"({"data":[{"props": {"Amount":12.50,"New":{"a":[1]}} ,"id":"x"},{"props":null},
                             {"id":"y","props":{}},{"props":[1]},{"props":{"Amount":"much"},"id":"z"}]})",
                          "data");

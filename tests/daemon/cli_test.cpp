@@ -44,6 +44,21 @@ TEST_CASE("every command is known") {
   CHECK(understood({"--version"}).command == Command::version);
 }
 
+TEST_CASE("rows of the quarantine are narrowed by what list shows of them") {
+  const auto a = understood({"quarantine", "replay", "app/events", "--rule", "type", "--slice", "Charged/2026-03-01",
+                             "--run", "r1", "--since", "2026-03-01", "--dry-run"});
+  CHECK(a.command == Command::quarantine_replay);
+  CHECK(a.stream == "events");
+  CHECK(a.quarantined.rule == "type");
+  CHECK(a.quarantined.slice == "Charged/2026-03-01");
+  CHECK(a.quarantined.run == "r1");
+  CHECK(a.quarantined.since == parse_instant("2026-03-01T00:00:00Z"));
+  CHECK(a.dry_run);
+  CHECK(understood({"quarantine", "show", "app/events", "abc"}).quarantined.id == "abc");
+  CHECK(understood({"quarantine", "drop", "app/events", "--all"}).all);
+  CHECK(refused({"quarantine", "replay", "app/events", "--since", "yesterday"}).exit == exit_code::usage);
+}
+
 TEST_CASE("a pipeline that is named twice runs once") {
   CHECK(understood({"run", "b", "a", "b", "b"}).pipelines == std::vector<std::string>{"b", "a"});
 }
@@ -72,7 +87,7 @@ TEST_CASE("a stream of a pipeline is written PIPELINE/STREAM") {
   CHECK(preview.pipelines == std::vector<std::string>{"facebook"});
   CHECK(preview.stream == "insights");
   CHECK(understood({"quarantine", "list", "facebook/insights"}).command == Command::quarantine_list);
-  CHECK(understood({"quarantine", "show", "facebook/insights", "q1"}).quarantine_id == "q1");
+  CHECK(understood({"quarantine", "show", "facebook/insights", "q1"}).quarantined.id == "q1");
   for (const auto* bad : {"facebook", "/insights", "facebook/"}) CHECK(refused({"preview", bad}).exit == 2);
 }
 

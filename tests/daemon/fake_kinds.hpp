@@ -44,7 +44,8 @@ class FakeConnector final : public Connector {
 
   StreamSpec configure(const std::string& from, const Settings& options, Faults& faults) const override {
     for (auto& spec : catalogue()) {
-      if (spec.name != from) continue;
+      if (spec.name != (from == "query" ? "insights" : from)) continue;
+      if (from == "query") spec.slice_days = 0;
       if (options.has("level") && from != "insights")
         faults.emplace_back(options.where("level"), "\"level\" belongs to insights");
       return spec;
@@ -54,7 +55,9 @@ class FakeConnector final : public Connector {
   task<std::vector<Partition>> partitions(const StreamSpec&) override { co_return std::vector<Partition>(); }
   task<std::string> horizon(const StreamSpec&, const Partition&, Instant) override { co_return std::string(); }
   task<void> read(const StreamSpec&, const Slice&, Output&) override { co_return; }
-  Batch parse(const StreamSpec& spec, std::string_view) const override { return Batch(spec.columns.size()); }
+  Batch parse(const StreamSpec& spec, const std::string&, std::string_view) const override {
+    return Batch(spec.columns.size());
+  }
   task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
 };
 
@@ -67,16 +70,19 @@ inline Kinds fake_kinds() {
                                       {"base_url", Value::text, "Where the API is."},
                                       {"rate_limit", Value::table, "How fast it may be asked.", {}, false, rate}};
   static constexpr Option stream[] = {{"level", Value::choice, "One row per …", {}, false, {}, levels},
-                                      {"breakdowns", Value::text_list, "Finer rows."}};
+                                      {"breakdowns", Value::text_list, "Finer rows."},
+                                      {"query", Value::text, "A stream of one's own."}};
   static constexpr Option sink[] = {{"url", Value::text, "Where the database is.", {}, true},
                                     {"password", Value::secret, "Its password."},
                                     {"max_connections", Value::integer, "At most.", "4", false, {}, {}, "2"}};
   static const ConnectorKind connectors[] = {
-      {"fake_ads", source, stream, [](const Settings& settings, const ConnectorContext&) -> std::unique_ptr<Connector> {
+      {"fake_ads", source, stream,
+       [](const Settings& settings, const ConnectorContext&) -> std::unique_ptr<Connector> {
          if (settings.has("base_url") && settings.text("base_url") == "refused")
            throw Error(Remedy::give_up, "the source refuses its base_url");
          return std::make_unique<FakeConnector>();
-       }}};
+       },
+       "query"}};
   static constexpr auto url_fault = [](const std::string& url) -> std::optional<std::string> {
     if (url != "nonsense") return {};
     return "expected sense";

@@ -136,6 +136,16 @@ TEST_CASE("rows count only once they are committed") {
   CHECK_THAT(metrics.text(), Contains(R"(slices_total{outcome="superseded",pipeline="facebook",stream="insights"} 1)"));
 }
 
+TEST_CASE("a lost COMMIT is counted when it is lost and again when it was found out, and timed once") {
+  Metrics metrics(inventory());
+  metrics.on(TransactionDone{"warehouse", "unknown", 2s});
+  metrics.on(TransactionDone{"warehouse", "committed", 2s});
+  const auto text = metrics.text();
+  CHECK_THAT(text, Contains(R"(sink_transactions_total{outcome="unknown",sink="warehouse"} 1)"));
+  CHECK_THAT(text, Contains(R"(sink_transactions_total{outcome="committed",sink="warehouse"} 1)"));
+  CHECK_THAT(text, Contains(R"(sink_commit_duration_seconds_count{sink="warehouse"} 1)"));
+}
+
 TEST_CASE("labels come from the configuration only, and are escaped") {
   Metrics metrics({{{"a\"b\\c\nd", {}, {}}}, {"meta"}, {}});
   for (int i = 0; i < 5000; ++i) {

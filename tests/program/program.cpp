@@ -126,9 +126,22 @@ SandboxProgram::SandboxProgram(std::vector<std::string> more) {
   if (url_.empty()) throw std::runtime_error("the sandbox did not start: " + line);
 }
 
+unsigned short SandboxProgram::port() const {
+  return static_cast<unsigned short>(std::stoi(url_.substr(url_.rfind(':') + 1)));
+}
+
+void SandboxProgram::fault(const std::string& name, const std::string& arg) const {
+  const nlohmann::json body{{"name", name}, {"arg", arg}};
+  const auto answer = exchange(port(), "POST", "/sandbox/fault", body.dump());
+  if (answer.find(" 200 ") == std::string::npos) throw std::runtime_error("the sandbox says " + answer);
+}
+
+void SandboxProgram::mend() const {
+  exchange(port(), "DELETE", "/sandbox/fault", "");
+}
+
 int SandboxProgram::struck(const std::string& fault) const {
-  const auto port = static_cast<unsigned short>(std::stoi(url_.substr(url_.rfind(':') + 1)));
-  const auto answer = fetch(port, "/sandbox/log");
+  const auto answer = fetch(port(), "/sandbox/log");
   const auto log = nlohmann::json::parse(answer.substr(answer.find("\r\n\r\n")));
   return log["faults"].value(fault, 0);
 }
@@ -142,12 +155,18 @@ void wait_until(const char* what, const std::function<bool()>& so, int seconds) 
 }
 
 std::string fetch(unsigned short port, const std::string& path) {
+  return exchange(port, "GET", path, "");
+}
+
+std::string exchange(unsigned short port, const std::string& method, const std::string& path, const std::string& body) {
   asio::io_context io;
   asio::ip::tcp::socket socket(io);
   error_code fault;
   socket.connect({asio::ip::address_v4::loopback(), port}, fault);
   if (fault) return {};
-  const auto request = fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+  const auto length = body.empty() ? "" : fmt::format("Content-Length: {}\r\n", body.size());
+  const auto request =
+      fmt::format("{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{}\r\n{}", method, path, length, body);
   asio::write(socket, asio::buffer(request), fault);
   std::string answer;
   asio::read(socket, asio::dynamic_buffer(answer), fault);

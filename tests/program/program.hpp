@@ -41,13 +41,19 @@ class SandboxProgram {
   const std::string& url() const { return url_; }
   // How often this kind of fault has struck so far.
   int struck(const std::string& fault) const;
+  // From now on the API is like that, until `mend`.
+  void fault(const std::string& name, const std::string& arg = "") const;
+  void mend() const;
 
  private:
+  unsigned short port() const;
   std::unique_ptr<ChildProcess> child_;
   std::string url_;
 };
 
-// What a daemon on loopback answers; empty when nobody does.
+// What a program on loopback answers, head and body; empty when nobody does.
+std::string exchange(unsigned short port, const std::string& method, const std::string& path, const std::string& body);
+// The same of a GET.
 std::string fetch(unsigned short port, const std::string& path);
 // Asks until the answer holds the text; the last answer. Fails the test after `seconds`.
 std::string fetch_until(unsigned short port, const std::string& path, const std::string& text, int seconds = 60);

@@ -1,5 +1,9 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -125,12 +129,34 @@ TEST_CASE("a file that is no saved reply is named, exit 1") {
   }
 }
 
+TEST_CASE("preview gives the numbers inside JSON columns digit by digit") {
+  Setup setup;
+  setup.write("http://127.0.0.1:1");
+  const auto saved = setup.folder / "saved.json";
+  const std::string actions = R"([{"value":123456789012345678.123456789}])";
+  std::ofstream(saved) << R"({"data":[{"account_id":"1","date_start":"2026-03-01","ad_id":"5","actions":)" << actions
+                       << "}]}";
+  auto preview = setup.start({"preview", "facebook/insights", "--input", saved, "-o", "json"});
+  CHECK(preview.wait() == 0);
+  CHECK_THAT(preview.out(), Contains("\"actions\": " + actions));
+  CHECK(nlohmann::json::parse(preview.out())["rows"][0]["ad_id"] == "5");
+}
+
 TEST_CASE("a pipeline that another run holds is said so, without advice that needs a daemon") {
   SandboxProgram api(with_token({"--report-delay", "300s"}));
   Setup setup;
   setup.write(api.url());
   auto first = setup.start({"run", "facebook"});
-  wait_until("the lock is taken", [&] { return setup.start({"run", "facebook"}).wait() == 75; });
+  const auto holds_the_lock = [&](const auto& entry) {
+    if (entry.path().extension() != ".lock") return false;
+    std::ifstream file(entry.path());
+    const std::string holder{std::istreambuf_iterator<char>(file), {}};
+    return holder.find(std::to_string(first.pid())) != std::string::npos;
+  };
+  wait_until("the lock is taken", [&] {
+    const std::filesystem::recursive_directory_iterator files(setup.folder.path());
+    return std::any_of(begin(files), end(files), holds_the_lock);
+  });
   auto second = setup.start({"run", "facebook", "facebook"});
   CHECK(second.wait() == 75);
   CHECK_THAT(second.err(), Contains("held by sluice run, pid " + std::to_string(first.pid())) &&
@@ -393,7 +419,8 @@ TEST_CASE("sluice demo --exit shows the whole thing and ends with 0") {
   INFO(demo.err());
   CHECK_THAT(demo.out(), Contains("facebook_insights") && Contains("/metrics") && Contains("warehouse.db") &&
                              Contains("sluice.yaml"));
-  CHECK(rows(folder / "demo/warehouse.db", "facebook_insights").size() > 100);
+  for (const auto* table : {"facebook_insights", "google_campaign_performance", "google_spend_by_day", "app_events"})
+    CHECK(rows(folder / "demo/warehouse.db", table).size() > 50);
   Program again("sluice", {"check", "-c", folder / "demo/sluice.yaml"});
   CHECK(again.wait() == 0);
 }

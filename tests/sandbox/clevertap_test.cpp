@@ -152,3 +152,22 @@ TEST_CASE("the simulated CleverTap's faults can be switched on") {
   CHECK(project.ask("GET", poll)["count"].get<int>() > 0);
   CHECK(project.ask("GET", poll)["error"] == "invalid request id");
 }
+
+TEST_CASE("the simulated CleverTap serves a benchmark's events as prepared bytes, the same on every day") {
+  sandbox::Options options;
+  options.rows_per_day = 60;
+  Project project(options);
+  const auto first = project.all(project.begin("Charged")),
+             second = project.all(project.begin("Charged", "", 20260228, 20260228));
+  REQUIRE(first.size() == 60);
+  REQUIRE(second.size() == 60);
+  const sandbox::AppWorld world(options);
+  const auto events = world.events(1, Day(2026, 3, 1), Day(2026, 3, 1), *parse_instant("2026-03-02T12:00:00Z"));
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    CHECK(first[i] == json::parse(world.record(events[i], {}, Instant())));
+    CHECK(first[i]["ts"].get<std::int64_t>() / 1'000'000 == 20260301);
+    CHECK(second[i]["ts"].get<std::int64_t>() / 1'000'000 == 20260228);
+    CHECK(second[i]["event_props"] == first[i]["event_props"]);
+  }
+  CHECK(project.ask("POST", "/1/counts/events.json", Project::window("Charged"))["count"] == 60);
+}

@@ -215,7 +215,7 @@ TEST_CASE("objects: progress ahead of the horizon is a later run's, or a wrong c
   CHECK(show(plan_slices(stream, account(), done_to("1000"), target)) == "(1000, 900]>900");
 }
 
-TEST_CASE("a sweep is due at first, and then every so often") {
+TEST_CASE("a sweep is due where nothing is known of one, and then every so often") {
   StreamPlan stream;
   stream.spec.cursor = Cursor::value;
   CHECK_FALSE(sweep_due(stream, Progress(), *parse_instant("2026-03-03T10:00:00Z")));

@@ -47,6 +47,7 @@ struct Play {
   Duration takes = 1min;
   Outcome outcome = Outcome::succeeded;
   bool passing = false;
+  std::optional<Duration> wait;
   std::string error;  // thrown, as Error(retry) where passing, else give_up
 
   Play(Duration t = 1min, Outcome o = Outcome::succeeded, bool p = false) : takes(t), outcome(o), passing(p) {}
@@ -228,6 +229,7 @@ class Lives {
     ended.trigger = record.trigger;
     ended.outcome = play.outcome;
     ended.passing = play.passing;
+    ended.wait = play.wait;
     if (play.outcome != Outcome::succeeded) ended.message = "it went wrong";
     co_return ended;
   }

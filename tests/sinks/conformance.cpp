@@ -1,6 +1,7 @@
 #include "tests/sinks/conformance.hpp"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "sinks/publish_rules.hpp"
 
@@ -145,8 +146,8 @@ Slice march(const std::string& account, int from, std::optional<int> last) {
 }
 
 Reject reject_of(std::initializer_list<std::string> key, const std::string& raw) {
-  const std::vector<std::string> parts(key);
-  return Reject{key_json(parts), "column spend: not a number", "type", raw};
+  const nlohmann::json parts = std::vector<std::string>(key);
+  return Reject{parts.dump(), "column spend: not a number", "type", raw};
 }
 
 Reject unreadable_reject(const std::string& raw) {

@@ -12,7 +12,7 @@
 #include "core/sink.hpp"
 #include "tests/support/events.hpp"
 
-// One suite for every sink: what interface.md promises of tables holds in each database alike.
+// One suite for every sink: what is promised of tables holds in each database alike.
 
 namespace sluice::conformance {
 

@@ -159,14 +159,14 @@ TEST_CASE_METHOD(Conformance, "any sink: who was overtaken by another process wr
   stage(*theirs, table, {row(1, "theirs")});
   publish(*theirs, slice, 1, {.done_to = "2026-03-02"});
   const auto error = error_of([&] { publish(*mine, slice, 1, {.done_to = "2026-03-09", .version = 0}); });
-  CHECK(error.remedy() == Remedy::give_up);
+  CHECK(error.remedy() == Remedy::give_up_partition);
   CHECK_THAT(error.what(), Catch::Contains("another process"));
   CHECK(query("SELECT ad_id FROM insights") == Rows{"theirs"});
   CHECK(progress("a").done_to == "2026-03-02");
   CHECK(progress("a").version == 1);
   CHECK(one("SELECT count(*) FROM _sluice_loads") == "1");
   const auto stale = error_of([&] { load(table, march("a", 2), {row(2, "1")}, {.version = 7}); });
-  CHECK(stale.remedy() == Remedy::give_up);
+  CHECK(stale.remedy() == Remedy::give_up_partition);
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: the ledger has a row for each published slice, and its sums add up") {
@@ -212,7 +212,7 @@ TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and r
   CHECK(one("SELECT first_seen FROM _sluice_quarantine WHERE slice = 'a/2026-03-01'") == first);
   CHECK(one("SELECT count(*) FROM _sluice_quarantine WHERE slice = 'a/2026-03-01' AND last_seen > first_seen") == "1");
 
-  const auto shown = subject->run(sink->quarantined("ads", "stream", 10));
+  const auto shown = subject->run(sink->quarantined("ads", "stream", {}, 10));
   REQUIRE(shown.size() == 2);
   const auto& one_of_them = shown[0].slice == "a/2026-03-01" ? shown[0] : shown[1];
   CHECK(one_of_them.raw == R"({"spend":"x"})");
@@ -220,26 +220,28 @@ TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and r
   CHECK(one_of_them.rule == "type");
   CHECK(one_of_them.run == "r2");
   CHECK_FALSE(one_of_them.id.empty());
-  CHECK(subject->run(sink->quarantined("ads", "stream", 1)).size() == 1);
+  CHECK(subject->run(sink->quarantined("ads", "stream", {}, 1)).size() == 1);
 
   load(table, march("a", 1), {row(1, "1"), row(1, "2")});
   CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 1);
 }
 
-TEST_CASE_METHOD(Conformance, "any sink: what is set aside is in the quarantine, and moves nothing else") {
+TEST_CASE_METHOD(Conformance, "any sink: an answer that is set aside is in the quarantine, and moves nothing else") {
   const auto table = insights();
   prepare(table);
   load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02", .rejects = rejects_of(1)});
+  const auto rows_of_quarantine = query("SELECT raw FROM _sluice_quarantine");
   const auto set_aside = [&](const std::string& raw) {
     const auto loading = open(table, march("a", 1));
     Batch batch(table.columns.size());
-    batch.rejects.push_back(unreadable_reject(raw));
+    batch.rejects.push_back(Reject{"", "found a list, expected an object", std::string(structure_rule), raw});
     subject->run(loading->stage(batch));
     subject->run(loading->set_aside());
   };
   for (const auto* raw : {"[1]", "[2]"}) {
     set_aside(raw);
-    CHECK(query("SELECT raw FROM _sluice_quarantine") == Rows{raw});
+    CHECK(query("SELECT raw FROM _sluice_quarantine WHERE rule = 'structure'") == Rows{raw});
+    CHECK(query("SELECT raw FROM _sluice_quarantine WHERE rule <> 'structure'") == rows_of_quarantine);
     CHECK(one("SELECT count(*) FROM _sluice_loads") == "1");
     CHECK(one("SELECT count(*) FROM insights") == "1");
     CHECK(progress("a").version == 1);

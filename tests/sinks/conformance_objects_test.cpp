@@ -91,6 +91,19 @@ TEST_CASE_METHOD(Conformance, "any sink: appended windows of days are replaced a
   load(table, march("a", 2), {{"a", "two again", 2, day(2)}});
   CHECK(query("SELECT note FROM notes ORDER BY 1") == Rows{"one", "other", "two again"});
   CHECK(load(table, march("a", 2), {}).outcome == Ends::confirm_empty);
+
+  // Equal rows are as many as came, however often the window is read; one that does not fit any more is in the
+  // quarantine and no longer in the table.
+  const std::vector<GivenRow> thrice(3, {"a", "same", 1, day(3)});
+  for (int i = 0; i < 2; ++i) {
+    load(table, march("a", 3), thrice);
+    CHECK(one("SELECT count(*) FROM notes WHERE note = 'same'") == "3");
+  }
+  const std::vector<GivenRow> twice(2, {"a", "same", 1, day(3)});
+  const Reject reject{"", "column note: does not fit", "type", "{}"};
+  CHECK(load(table, march("a", 3), twice, {.rejects = {reject}}).counts.balanced());
+  CHECK(one("SELECT count(*) FROM notes WHERE note = 'same'") == "2");
+  CHECK(one("SELECT count(*) FROM _sluice_quarantine") == "1");
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: a replaced table holds what the last read gave, per partition") {

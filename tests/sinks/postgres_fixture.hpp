@@ -99,6 +99,16 @@ inline LaneId live(const std::string& account = "act_1", const std::string& lane
   return LaneId("ads", "insights", account, lane);
 }
 
+// A warehouse whose table is prepared, with memory for 4 MiB of rows per slice or for nothing at all.
+struct Prepared : Warehouse {
+  explicit Prepared(Table table = insights(), bool spill = false) {
+    if (spill) options.memory_per_slice = 0;
+    changes = run(sink().prepare(table));
+  }
+  std::string rows() const { return ask("SELECT ad_id, spend, clicks FROM insights ORDER BY 1, 2"); }
+  std::map<std::string, std::string> changes;
+};
+
 // What one publish is given beside its rows.
 struct Publish {
   Table table = insights();

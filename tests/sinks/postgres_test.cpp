@@ -1,5 +1,3 @@
-#include "db/postgres.hpp"
-
 #include <catch2/catch.hpp>
 
 #include "core/error.hpp"
@@ -10,16 +8,6 @@ using namespace sluice::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-// A warehouse whose table is prepared, with memory for 4 MiB of rows per slice or for nothing at all.
-struct Prepared : Warehouse {
-  explicit Prepared(Table table = insights(), bool spill = false) {
-    if (spill) options.memory_per_slice = 0;
-    changes = run(sink().prepare(table));
-  }
-  std::string rows() const { return ask("SELECT ad_id, spend, clicks FROM insights ORDER BY 1, 2"); }
-  std::map<std::string, std::string> changes;
-};
 
 Table campaigns() {
   Table table;
@@ -59,32 +47,6 @@ Published publish_campaigns(Warehouse& warehouse, const std::vector<Campaign>& c
 }
 
 }  // namespace
-
-TEST_CASE(
-    "prepare makes the schema, the table with key and comments, and the bookkeeping; a second time it does nothing") {
-  Prepared warehouse;
-  CHECK(warehouse.changes.empty());
-  CHECK(warehouse.ask("SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attrelid = "
-                      "'insights'::regclass AND attnum > 0 ORDER BY attnum") ==
-        "account_id|text|t\ndate_start|date|t\nad_id|text|t\nspend|numeric(18,4)|f\nclicks|bigint|f\nactions|jsonb|f\n"
-        "_sluice_run|text|t\n_sluice_slice|text|t\n_sluice_loaded_at|timestamp with time zone|t");
-  CHECK(warehouse.ask("SELECT obj_description('insights'::regclass)") == "ads by day");
-  CHECK(warehouse.ask("SELECT col_description('insights'::regclass, 2)") == "the day in the account's zone");
-  CHECK(warehouse.ask(
-            "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'marketing'") ==
-        "_sluice_loads _sluice_progress _sluice_quarantine insights");
-  CHECK(warehouse.run(warehouse.sink().plan(insights())).empty());
-}
-
-TEST_CASE("plan says the DDL and touches nothing") {
-  Warehouse warehouse;
-  const auto statements = warehouse.run(warehouse.sink().plan(insights()));
-  REQUIRE_FALSE(statements.empty());
-  CHECK(statements.front() == "CREATE SCHEMA IF NOT EXISTS \"marketing\"");
-  CHECK(warehouse.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'marketing'") == "0");
-  CHECK(warehouse.run(warehouse.sink().progress(live(), "insights", "")).version == 0);
-  CHECK(warehouse.run(warehouse.sink().count_quarantined("ads", "insights")) == 0);
-}
 
 TEST_CASE("a slice is inserted, then unchanged, then updated, and what vanished is deleted") {
   const bool spill = GENERATE(false, true);
@@ -179,90 +141,6 @@ TEST_CASE("deletion stays within the slice's partition and days") {
   CHECK(publish(warehouse, {{"a"}}).counts.deleted == 1);
   CHECK(warehouse.ask("SELECT account_id, date_start, ad_id FROM insights ORDER BY 1, 2, 3") ==
         "act_1|2026-03-01|a\nact_1|2026-03-02|a\nact_2|2026-03-01|a");
-}
-
-TEST_CASE("progress, ledger and quarantine are written with the rows") {
-  Prepared warehouse;
-  Publish what;
-  what.done_to = "2026-03-01";
-  what.filtered = 2;
-  what.rejects = {Reject{R"(["act_1","2026-03-01","x"])", "spend: found text", "type", R"({"spend":"abc"})"}};
-  const auto published = publish(warehouse, what, {{"a"}, {"a"}});
-  CHECK(published.version == 1);
-  const auto progress = warehouse.run(warehouse.sink().progress(live(), "insights", ""));
-  CHECK(progress.version == 1);
-  CHECK(progress.done_to == "2026-03-01");
-  CHECK(warehouse.ask(
-            "SELECT run, pipeline, stream, partition, slice, \"window\", read, inserted, updated, unchanged, deleted, "
-            "duplicate, filtered, quarantined, complete FROM _sluice_loads") ==
-        "run-1|ads|insights|act_1|act_1/2026-03-01|2026-03-01|5|1|0|0|0|1|2|1|t");
-  CHECK(warehouse.run(warehouse.sink().count_quarantined("ads", "insights")) == 1);
-  const auto rows = warehouse.run(warehouse.sink().quarantined("ads", "insights", 10));
-  REQUIRE(rows.size() == 1);
-  CHECK(rows[0].raw == R"({"spend":"abc"})");
-  CHECK(rows[0].reason == "spend: found text");
-  const auto lanes = warehouse.run(warehouse.sink().lanes("ads"));
-  REQUIRE(lanes.size() == 1);
-  CHECK(lanes[0].first == live());
-
-  what.done_to.reset();
-  what.rejects.clear();
-  what.filtered = 0;
-  publish(warehouse, what, {{"a"}});
-  CHECK(warehouse.run(warehouse.sink().progress(live(), "insights", "")).done_to == "2026-03-01");
-  CHECK(warehouse.run(warehouse.sink().count_quarantined("ads", "insights")) == 0);
-}
-
-TEST_CASE("a row that is rejected again keeps its id and the time it was first seen") {
-  Prepared warehouse;
-  Publish what;
-  what.rejects = {Reject{"", "bad", "type", "{}"}, Reject{"", "bad", "type", "{}"}};
-  publish(warehouse, what, {{"a"}});
-  const auto before = warehouse.ask("SELECT id, first_seen FROM _sluice_quarantine ORDER BY 1");
-  what.rejects.pop_back();
-  publish(warehouse, what, {{"a"}});
-  const auto after = warehouse.ask("SELECT id, first_seen FROM _sluice_quarantine ORDER BY 1");
-  CHECK(before.find(after) != std::string::npos);
-  CHECK(warehouse.ask("SELECT count(*), bool_and(last_seen > first_seen) FROM _sluice_quarantine") == "1|t");
-}
-
-TEST_CASE("a row whose key is in quarantine is not deleted, and an unreadable key suspends deletion") {
-  Prepared warehouse;
-  publish(warehouse, {{"a"}, {"b"}, {"c"}});
-  Publish what;
-  what.rejects = {Reject{R"(["act_1","2026-03-01","b"])", "bad", "type", "{}"}};
-  CHECK(publish(warehouse, what, {{"a"}}).counts.deleted == 1);
-  CHECK(warehouse.ask("SELECT string_agg(ad_id, ' ' ORDER BY ad_id) FROM insights") == "a b");
-  what.rejects.push_back(Reject{"", "bad", "json", "{"});
-  CHECK(publish(warehouse, what, {{"z"}}).counts.deleted == 0);
-  CHECK(warehouse.ask("SELECT string_agg(ad_id, ' ' ORDER BY ad_id) FROM insights") == "a b z");
-  REQUIRE(warehouse.events.of<Notice>().size() == 1);
-  CHECK_THAT(warehouse.events.of<Notice>()[0].message, Catch::Contains("none is deleted"));
-}
-
-TEST_CASE("values that do not fit their column go to the quarantine with their key, the others go on") {
-  Prepared warehouse;
-  publish(warehouse, {{"a"}, {"b"}});
-  const auto counts = publish(warehouse, {{"a", "2"}, {"b", "123456789012345678.9"}, {"c", "1", 1, "{broken"}}).counts;
-  CHECK(counts.quarantined == 2);
-  CHECK(counts.updated == 1);
-  CHECK(warehouse.rows() == "a|2.0000|1\nb|1.5000|1");
-  CHECK(
-      warehouse.ask("SELECT key, rule, reason FROM _sluice_quarantine ORDER BY 1") ==
-      "[\"act_1\",\"2026-03-01\",\"b\"]|type|column spend: the value is out of range; the column takes numeric(18,4)\n"
-      "[\"act_1\",\"2026-03-01\",\"c\"]|json|column actions: the value is not valid JSON; the column takes jsonb");
-  CHECK(warehouse.ask("SELECT raw::json ->> 'spend' FROM _sluice_quarantine WHERE rule = 'type'") ==
-        "123456789012345678.9");
-}
-
-TEST_CASE("a slice with too many rejected rows fails as a whole and leaves no trace") {
-  Prepared warehouse;
-  publish(warehouse, {{"a"}});
-  Publish what;
-  what.rejects.assign(11, Reject{"", "spend is text", "type", "{}"});
-  CHECK_THROWS_WITH(publish(warehouse, what, {{"b"}}), Catch::Contains("11 of 12") && Catch::Contains("spend is text"));
-  CHECK(warehouse.rows() == "a|1.5000|1");
-  CHECK(warehouse.run(warehouse.sink().progress(live(), "insights", "")).version == 1);
 }
 
 TEST_CASE("an empty answer for a window that has rows is confirmed before it is believed") {
@@ -399,6 +277,13 @@ TEST_CASE("append adds, and a slice that is loaded again replaces its own rows")
   CHECK(counts.deleted == 2);
   CHECK(counts.inserted == 3);
   CHECK(warehouse.ask("SELECT string_agg(ad_id, ' ' ORDER BY ad_id) FROM insights") == "b b c z");
+
+  // The same rows again are not written again, however many they are.
+  warehouse.ask("UPDATE insights SET clicks = 99");
+  CHECK(publish(warehouse, what, {{"c"}, {"b"}, {"b"}}).counts.unchanged == 3);
+  CHECK(warehouse.ask("SELECT DISTINCT clicks FROM insights") == "99");
+  CHECK(publish(warehouse, what, {{"c"}, {"c"}, {"b"}}).counts.inserted == 3);
+  CHECK(warehouse.ask("SELECT string_agg(ad_id, ' ' ORDER BY ad_id) FROM insights") == "b c c z");
 }
 
 TEST_CASE("replace swaps the whole table in one step") {
@@ -411,140 +296,6 @@ TEST_CASE("replace swaps the whole table in one step") {
   CHECK(publish_campaigns(warehouse, {}, table).outcome == Published::Outcome::confirm_empty);
   publish_campaigns(warehouse, {{"2", "y", 1}, {"3", "z", 1}}, table);
   CHECK(warehouse.ask("SELECT string_agg(id, ' ' ORDER BY id) FROM campaigns") == "2 3");
-}
-
-TEST_CASE("columns are added and widened, existing values keep their meaning") {
-  Prepared warehouse;
-  publish(warehouse, {{"a", "1.5", 5}});
-  auto table = insights();
-  table.columns.emplace_back("reach", Type::int64, 4, "people");
-  table.columns[3].type = Type::text;
-  table.columns[4].type = DataType(Type::decimal, 10, 2);
-  const auto changes = warehouse.run(warehouse.sink().prepare(table));
-  CHECK(changes ==
-        std::map<std::string, std::string>{{"reach", "column_added"}, {"spend", "widened"}, {"clicks", "widened"}});
-  CHECK(warehouse.ask("SELECT spend, clicks, reach IS NULL, pg_typeof(clicks) FROM insights") == "1.5|5.00|t|numeric");
-  Publish what;
-  what.table = table;
-  CHECK(publish(warehouse, what, {{"a", "many", 5}}).counts.updated == 1);
-  CHECK(warehouse.ask("SELECT spend, clicks, reach FROM insights") == "many|5.00|5");
-  CHECK(warehouse.run(warehouse.sink().prepare(insights())).empty());
-}
-
-TEST_CASE("a view on the column forbids widening: the column stays, the rest goes on, and misfits are set aside") {
-  Prepared warehouse;
-  publish(warehouse, {{"a"}});
-  warehouse.ask("CREATE VIEW report AS SELECT spend FROM insights");
-  auto table = insights();
-  table.columns[3].type = Type::text;
-  table.columns.emplace_back("reach", Type::int64, 4);
-  const auto changes = warehouse.run(warehouse.sink().prepare(table));
-  CHECK(changes == std::map<std::string, std::string>{{"reach", "column_added"}, {"spend", "refused"}});
-  REQUIRE(warehouse.events.of<Notice>().size() == 1);
-  CHECK_THAT(warehouse.events.of<Notice>()[0].message, Catch::Contains("spend") && Catch::Contains("view"));
-  Publish what;
-  what.table = table;
-  const auto counts = publish(warehouse, what, {{"a", "2"}, {"b", "many"}}).counts;
-  CHECK(counts.updated == 1);
-  CHECK(counts.quarantined == 1);
-}
-
-TEST_CASE("a full disk while a column is widened is no refusal: the run fails and is tried again") {
-  Prepared warehouse;
-  warehouse.psql(
-      "CREATE FUNCTION full_disk() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space' USING "
-      "ERRCODE = '53100'; END $$; CREATE EVENT TRIGGER full_disk ON ddl_command_start WHEN TAG IN ('ALTER TABLE') "
-      "EXECUTE FUNCTION full_disk()");
-  auto table = insights();
-  table.columns[3].type = Type::text;
-  CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(table)), Catch::Contains("disk is full"));
-  warehouse.psql("DROP EVENT TRIGGER full_disk");
-  CHECK(warehouse.run(warehouse.sink().prepare(table)) == std::map<std::string, std::string>{{"spend", "widened"}});
-}
-
-TEST_CASE("a table that somebody else locks gives up after five seconds with a passing error", "[slow]") {
-  Prepared warehouse;
-  const auto holder = [&]() -> task<void> {
-    pg::Target target;
-    target.who = "test";
-    target.url = warehouse.options.url;
-    const auto session = co_await pg::Connection::open(target, warehouse.clock);
-    co_await session->exec("BEGIN");
-    co_await session->exec("LOCK TABLE marketing.insights IN ACCESS SHARE MODE");
-    auto table = insights();
-    table.columns.emplace_back("reach", Type::int64, 4);
-    co_await warehouse.sink().prepare(table);
-  };
-  try {
-    warehouse.run(holder());
-    FAIL("prepare did not notice the lock");
-  } catch (const Error& error) {
-    CHECK(error.passing());
-    CHECK_THAT(error.what(), Catch::Contains("table insights") && Catch::Contains("lock"));
-  }
-}
-
-TEST_CASE("a changed key is refused") {
-  Prepared warehouse;
-  auto table = insights();
-  table.key = {"account_id", "ad_id"};
-  CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(table)), Catch::Contains("`table:`"));
-}
-
-TEST_CASE("a view in the place of the table is refused") {
-  Warehouse warehouse;
-  warehouse.psql("CREATE SCHEMA marketing; CREATE VIEW marketing.insights AS SELECT 1 AS x");
-  CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(insights())), Catch::Contains("not a table"));
-}
-
-TEST_CASE("partitions are made for the days that come, and a default one takes what has none") {
-  auto table = insights();
-  table.partition_by = PartitionBy{PartitionBy::Unit::month, "date_start"};
-  table.indexes = {{"ad_id", "date_start"}};
-  Prepared warehouse(table);
-  Publish what;
-  what.table = table;
-  what.slice = Slice::days(Partition("act_1"), Day(2026, 3, 1), Day(2026, 5, 1));
-  CHECK(publish(warehouse, what, {{"a"}, {"b", "1", 1, "", 35}}).counts.inserted == 2);
-  CHECK(publish(warehouse, what, {{"a", "2"}, {"b", "1", 1, "", 35}}).counts.updated == 1);
-  CHECK(warehouse.ask("SELECT tableoid::regclass, date_start FROM insights ORDER BY 2") ==
-        "insights_2026_03|2026-03-01\ninsights_2026_04|2026-04-04");
-  CHECK(warehouse.ask("SELECT count(*) FROM pg_indexes WHERE tablename = 'insights_2026_04'") == "2");
-  CHECK(warehouse.run(warehouse.sink().plan(table)).empty());
-
-  SECTION("rows that the default partition holds already do not stop the slice") {
-    warehouse.ask("INSERT INTO insights_default SELECT 'act_1', '2026-06-01', 'x', 1, 1, NULL, 'r', 's', now()");
-    what.slice = Slice::days(Partition("act_1"), Day(2026, 6, 2), Day(2026, 6, 3));
-    CHECK(publish(warehouse, what, {{"a", "1", 1, "", 94}}).counts.inserted == 1);
-    CHECK(warehouse.ask("SELECT tableoid::regclass FROM insights WHERE date_start = '2026-06-02'") ==
-          "insights_default");
-    REQUIRE_FALSE(warehouse.events.of<Notice>().empty());
-    CHECK_THAT(warehouse.events.of<Notice>()[0].message, Catch::Contains("insights_2026_06"));
-  }
-}
-
-TEST_CASE("roles that are granted may read the tables") {
-  Warehouse warehouse;
-  const std::string role = "analyst of " + warehouse.database();
-  warehouse.psql("CREATE ROLE \"" + role + "\"");
-  warehouse.options.grant = {role};
-  warehouse.run(warehouse.sink().prepare(insights()));
-  CHECK(warehouse.psql("SET ROLE \"" + role + "\"; SELECT count(*) FROM marketing.insights") == "0");
-  CHECK_THROWS(warehouse.psql("SET ROLE \"" + role + "\"; DELETE FROM marketing.insights"));
-}
-
-TEST_CASE("check names the granted roles that do not exist") {
-  Warehouse warehouse;
-  const auto faults = [&] {
-    std::vector<std::string> messages;
-    for (const auto& finding : warehouse.run(warehouse.sink().check()))
-      if (finding.level == Finding::Level::error) messages.push_back(finding.message);
-    return messages;
-  };
-  warehouse.options.grant = {"postgres", "no such analyst"};
-  REQUIRE(faults().size() == 1);
-  CHECK_THAT(faults()[0], Catch::Contains("there is no role no such analyst"));
-  CHECK_THROWS(warehouse.run(warehouse.sink().prepare(insights())));
 }
 
 TEST_CASE("json columns, which have no equality, are compared as text") {
@@ -562,48 +313,6 @@ TEST_CASE("json columns, which have no equality, are compared as text") {
   CHECK(publish(warehouse, {{"a"}, {"b", "1.5", 3'000'000'000}}).counts.quarantined == 1);
 }
 
-TEST_CASE("text that no database can hold is repaired and counted") {
-  Prepared warehouse;
-  auto batch = insights_batch({{std::string("a\0b\xff", 4), "1", 1, R"({"x":"\u0000\ud800"})"}});
-  const auto publish_it = [&]() -> task<void> {
-    const auto load = co_await warehouse.sink().open(insights(), live(), march(1), "run-1", warehouse.clock.now());
-    co_await load->stage(batch);
-    Publication publication;
-    publication.read = 1;
-    co_await load->publish(publication);
-  };
-  warehouse.run(publish_it());
-  CHECK(batch.repaired == 4);
-  CHECK(warehouse.ask("SELECT ad_id, actions FROM insights") ==
-        "a\xef\xbf\xbd"
-        "b\xef\xbf\xbd|{\"x\": \"\xef\xbf\xbd\xef\xbf\xbd\"}");
-}
-
-TEST_CASE("a missing part of the key is stored as '' where it is text, and rejects the row where it is not") {
-  Prepared warehouse;
-  auto batch = insights_batch({{"a"}, {"b"}});
-  batch.row(0)[2] = Cell::absent();
-  batch.row(1)[1] = Cell();
-  std::vector<Batch> batches;
-  batches.push_back(std::move(batch));
-  const auto counts = warehouse.run(publish_batches(warehouse, Publish(), std::move(batches))).counts;
-  CHECK(counts.inserted == 1);
-  CHECK(counts.quarantined == 1);
-  CHECK(warehouse.ask("SELECT ad_id = '' FROM insights") == "t");
-}
-
-TEST_CASE("publishing says the transaction's outcome, and the sink is up") {
-  Prepared warehouse;
-  publish(warehouse, {{"a"}});
-  const auto done = warehouse.events.of<TransactionDone>();
-  REQUIRE(done.size() == 1);
-  CHECK(done[0].outcome == "committed");
-  CHECK(done[0].took > 0us);
-  const auto states = warehouse.events.of<SinkState>();
-  REQUIRE(states.size() == 1);
-  CHECK(states[0].up);
-}
-
 TEST_CASE("a load that is dropped unpublished leaves nothing") {
   Prepared warehouse(insights(), GENERATE(false, true));
   const auto drop = [&]() -> task<void> {
@@ -614,32 +323,4 @@ TEST_CASE("a load that is dropped unpublished leaves nothing") {
   warehouse.run(drop());
   CHECK(warehouse.rows().empty());
   CHECK(warehouse.ask("SELECT count(*) FROM _sluice_progress") == "0");
-}
-
-TEST_CASE("check tells what is missing and what is doubtful") {
-  Warehouse warehouse;
-  SECTION("as a superuser") {
-    const auto findings = warehouse.run(warehouse.sink().check());
-    REQUIRE(findings.size() == 2);
-    CHECK(findings[0].level == Finding::Level::ok);
-    CHECK_THAT(findings[1].message, Catch::Contains("superuser"));
-  }
-  SECTION("as a role without rights") {
-    const auto role = "weak_" + warehouse.database();
-    warehouse.psql("CREATE ROLE " + role + " LOGIN; REVOKE ALL ON DATABASE " + warehouse.database() +
-                   " FROM PUBLIC; GRANT CONNECT ON DATABASE " + warehouse.database() + " TO " + role);
-    warehouse.options.url = Secret("user=" + role + " host=" + warehouse.cluster().folder() + " port=" +
-                                   std::to_string(warehouse.cluster().port()) + " dbname=" + warehouse.database());
-    const auto findings = warehouse.run(warehouse.sink().check());
-    REQUIRE(findings.size() == 3);
-    CHECK_THAT(findings[1].message, Catch::Contains("may not create it"));
-    CHECK_THAT(findings[2].message, Catch::Contains("GRANT TEMPORARY"));
-  }
-  SECTION("where nobody answers") {
-    warehouse.options.url = Secret("host=" + warehouse.cluster().folder() + " port=1 dbname=x");
-    const auto findings = warehouse.run(warehouse.sink().check());
-    REQUIRE(findings.size() == 1);
-    CHECK(findings[0].level == Finding::Level::error);
-    CHECK_FALSE(warehouse.events.of<SinkState>().at(0).up);
-  }
 }

@@ -63,8 +63,7 @@ TEST_CASE("a rejected row's key is readable only when every part is there, and h
   CHECK(readable(R"(["act_1", "x"])", {Type::text, Type::text}, "window").empty());
   for (const auto* bad : {"", "[]", "[1]", "[1,null]", "[1,{}]", "not json"})
     CHECK(readable(bad, {Type::text, Type::text}).empty());
-  const Parts parts{"a\"b", "\xff"};
-  CHECK(readable(key_json(parts), {Type::text, Type::text}) == Parts{"a\"b", "\xef\xbf\xbd"});
+  CHECK(readable(R"(["a\"b", ""])", {Type::text, Type::text}) == Parts{"a\"b", ""});
 }
 
 TEST_CASE("a slice fails with more than ten rejected rows that are more than a tenth of it, naming the usual reason") {

@@ -154,6 +154,72 @@ TEST_CASE("killed at any instant, SQLite holds whole slices, progress and ledger
   CHECK(database.number("SELECT version FROM _sluice_progress").value_or(0) > 30);
 }
 
+namespace {
+
+// Day after day: half of its rows fit, half are quarantined; then the quarantined ones of all days are tried again.
+int replay_for_ever(const std::string& path) {
+  Process process(path);
+  for (int round = 0;; ++round) {
+    const auto reads = process.world.run(process.sink->quarantined_reads("ads", "stream", {}));
+    for (const auto& read : reads) {
+      QuarantineFilter filter;
+      filter.slice = read.slice;
+      const auto rows = process.world.run(process.sink->quarantined("ads", "stream", filter, 1000));
+      const auto slice = parse_slice(read.slice).value();
+      const LaneId lane("ads", "stream", "a", "replay");
+      const auto load = process.world.run(process.sink->open(insights(), lane, slice, read.run, read.started));
+      for (const auto& row : rows) {
+        auto batch = batch_of(insights(), {{"a", slice.day_window()->from, row.raw, 1, "0.10", "x"}});
+        batch.set_raw(row.raw);
+        process.world.run(load->stage(batch));
+      }
+      process.world.run(load->replay(rows));
+    }
+    const LaneId lane("ads", "stream", "a", "live");
+    const auto progress = process.world.run(process.sink->progress(lane, "insights", ""));
+    const auto next = parse_day(progress.done_to.value_or(format_day(first_day))).value();
+    const auto load = process.world.run(
+        process.sink->open(insights(), lane, day_slice(next), "run" + std::to_string(progress.version), Instant()));
+    auto batch = batch_of(insights(), rows_of(next, 10, 1));
+    for (int i = 0; i < 10; ++i) batch.rejects.push_back(Reject{"", "did not fit", "type", std::to_string(2000 + i)});
+    process.world.run(load->stage(batch));
+    Publication publication;
+    publication.expected_version = progress.version;
+    publication.read = 20;
+    publication.done_to = format_day(next + 1);
+    process.world.run(load->publish(publication));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("killed at any instant of a replay, each row is in the table or in the quarantine, and in one of them") {
+  const Folder folder;
+  const auto path = folder / "warehouse.db";
+  {
+    Process process(path);
+    process.world.run(process.sink->prepare(insights()));
+  }
+  std::mt19937 random(20260303);
+  std::uniform_int_distribution<int> milliseconds(1, 120);
+  for (int kill_number = 0; kill_number < 30; ++kill_number) {
+    const auto child = in_child([&] { return replay_for_ever(path); });
+    REQUIRE(child > 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds(random)));
+    kill(child, SIGKILL);
+    CHECK(WIFSIGNALED(wait_for(child)));
+    Database database(path);
+    const auto days = database.number("SELECT version FROM _sluice_progress").value_or(0);
+    const auto loaded = database.number("SELECT count(*) FROM insights").value();
+    const auto waiting = database.number("SELECT count(*) FROM _sluice_quarantine").value();
+    CHECK(loaded + waiting == days * 20);
+    CHECK(waiting <= 10);
+    CHECK(database.number("SELECT coalesce(sum(inserted), 0) FROM _sluice_loads") == loaded);
+  }
+  Database database(path);
+  CHECK(database.number("SELECT count(*) FROM _sluice_loads WHERE lane = 'replay'").value_or(0) > 30);
+}
+
 // In a child, since the limit holds for the whole process.
 TEST_CASE("a full disk while publishing loses nothing, says what to do, and the slice goes through later") {
   const Folder folder;

@@ -8,8 +8,8 @@ namespace {
 
 class MemoryLoad final : public Load {
  public:
-  MemoryLoad(MemorySink& sink, Table table, LaneId lane, Slice slice)
-      : sink_(sink), table_(std::move(table)), lane_(std::move(lane)), slice_(std::move(slice)) {
+  MemoryLoad(MemorySink& sink, Table table, LaneId lane, Slice slice, std::string run)
+      : sink_(sink), table_(std::move(table)), lane_(std::move(lane)), slice_(std::move(slice)), run_(std::move(run)) {
     ++sink_.open_loads;
   }
   ~MemoryLoad() override { --sink_.open_loads; }
@@ -31,13 +31,15 @@ class MemoryLoad final : public Load {
   void without_columns(const std::vector<std::string>& names) override { sink_.without = names; }
 
   task<Published> publish(const Publication& publication) override {
+    if (sink_.before_publish) co_await sink_.before_publish(slice_);
     if (!sink_.fail_publishes.empty()) {
       const auto error = sink_.fail_publishes.front();
       sink_.fail_publishes.erase(sink_.fail_publishes.begin());
       throw error;
     }
     auto& progress = sink_.progresses[lane_];
-    if (progress.version != publication.expected_version) throw Error(Remedy::give_up, "another process took over");
+    if (progress.version != publication.expected_version)
+      throw Error(Remedy::give_up_partition, "another process took over");
     auto& rows = sink_.rows[table_.name];
     const auto in_window = [&](const MemorySink::Row& row) { return covers(row); };
     Published result;
@@ -71,6 +73,25 @@ class MemoryLoad final : public Load {
   task<void> set_aside() override {
     sink_.quarantine[lane_.stream + ' ' + slice_.id()] = rejects_;
     co_return;
+  }
+
+  task<Replayed> replay(const std::vector<QuarantinedRow>& rows) override {
+    if (!sink_.fail_replays.empty()) {
+      const auto error = sink_.fail_replays.front();
+      sink_.fail_replays.erase(sink_.fail_replays.begin());
+      throw error;
+    }
+    auto& quarantined = sink_.quarantine[lane_.stream + ' ' + slice_.id()];
+    for (const auto& row : rows)
+      std::erase_if(quarantined, [&](const Reject& reject) { return reject.raw == row.raw; });
+    quarantined.insert(quarantined.end(), rejects_.begin(), rejects_.end());
+    auto& table = sink_.rows[table_.name];
+    table.insert(table.end(), staged_.begin(), staged_.end());
+    sink_.replayed.push_back(lane_.lane + ' ' + run_ + ' ' + slice_.id());
+    Replayed done;
+    done.loaded = static_cast<std::int64_t>(staged_.size());
+    done.refused = static_cast<std::int64_t>(rejects_.size());
+    co_return done;
   }
 
  private:
@@ -107,6 +128,7 @@ class MemoryLoad final : public Load {
   Table table_;
   LaneId lane_;
   Slice slice_;
+  std::string run_;
   std::vector<MemorySink::Row> staged_;
   std::vector<Reject> rejects_;
 };
@@ -135,6 +157,11 @@ task<std::map<std::string, std::string>> MemorySink::prepare(const Table& table)
 }
 
 task<Progress> MemorySink::progress(const LaneId& lane, const std::string& table, const std::string& days) {
+  if (!fail_progresses.empty()) {
+    const auto error = fail_progresses.front();
+    fail_progresses.erase(fail_progresses.begin());
+    throw error;
+  }
   const auto found = progresses.find(lane);
   Progress progress;
   if (found != progresses.end()) progress = found->second;
@@ -150,17 +177,37 @@ task<std::vector<std::pair<LaneId, Progress>>> MemorySink::lanes(const std::stri
 }
 
 task<std::unique_ptr<Load>> MemorySink::open(const Table& table, const LaneId& lane, const Slice& slice,
-                                             const std::string&, Instant) {
-  std::unique_ptr<Load> load = std::make_unique<MemoryLoad>(*this, table, lane, slice);
+                                             const std::string& run, Instant) {
+  std::unique_ptr<Load> load = std::make_unique<MemoryLoad>(*this, table, lane, slice, run);
   co_return load;
 }
 
-task<std::int64_t> MemorySink::count_quarantined(const std::string&, const std::string&) {
-  co_return 0;
+task<std::int64_t> MemorySink::count_quarantined(const std::string&, const std::string& stream) {
+  std::int64_t count = 0;
+  for (const auto& [slice, rejects] : quarantine)
+    if (slice.starts_with(stream + ' ')) count += static_cast<std::int64_t>(rejects.size());
+  co_return count;
 }
 
-task<std::vector<QuarantinedRow>> MemorySink::quarantined(const std::string&, const std::string&, std::size_t) {
-  co_return std::vector<QuarantinedRow>();
+task<std::vector<QuarantinedRow>> MemorySink::quarantined(const std::string&, const std::string& stream,
+                                                          const QuarantineFilter& filter, std::size_t) {
+  std::vector<QuarantinedRow> rows;
+  for (const auto& [slice, rejects] : quarantine) {
+    if (slice != stream + ' ' + filter.slice) continue;
+    for (const auto& reject : rejects)
+      if (filter.rule.empty() || reject.rule == filter.rule)
+        rows.push_back({reject.raw, filter.slice, reject.key, reject.reason, reject.rule, reject.raw, "r", {}, {}});
+  }
+  co_return rows;
+}
+
+task<std::vector<QuarantinedRead>> MemorySink::quarantined_reads(const std::string&, const std::string& stream,
+                                                                 const QuarantineFilter&) {
+  std::vector<QuarantinedRead> reads;
+  for (const auto& [slice, rejects] : quarantine)
+    if (slice.starts_with(stream + ' ') && !rejects.empty())
+      reads.push_back({slice.substr(stream.size() + 1), "r", Instant()});
+  co_return reads;
 }
 
 }  // namespace sluice::test

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -26,13 +27,18 @@ class MemorySink final : public Sink {
                                    Instant read_started) override;
   task<std::int64_t> count_quarantined(const std::string& pipeline, const std::string& stream) override;
   task<std::vector<QuarantinedRow>> quarantined(const std::string& pipeline, const std::string& stream,
-                                                std::size_t limit) override;
+                                                const QuarantineFilter& filter, std::size_t limit) override;
+  task<std::vector<QuarantinedRead>> quarantined_reads(const std::string& pipeline, const std::string& stream,
+                                                       const QuarantineFilter& filter) override;
+  task<std::int64_t> drop_quarantined(const std::string&, const std::string&, const QuarantineFilter&) override {
+    co_return 0;
+  }
   task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
   task<void> close() override { co_return; }
 
   // What a test looks at, and how it makes trouble.
   std::map<std::string, std::vector<Row>> rows;           // table → rows
-  std::map<std::string, std::vector<Reject>> quarantine;  // "stream slice" → its rejects
+  std::map<std::string, std::vector<Reject>> quarantine;  // "stream slice" → its rejects; a row's id is its raw text
   std::map<LaneId, Progress> progresses;
   std::map<LaneId, std::pair<std::string, std::string>> ends;  // lane → table, days
   std::map<std::string, std::vector<std::string>> loaded_by;   // table → pipelines
@@ -40,6 +46,10 @@ class MemorySink final : public Sink {
   std::map<std::string, std::vector<std::string>> columns;     // table → columns
   std::vector<Error> fail_prepares;                            // thrown by the next, first first
   std::vector<Error> fail_publishes;                           // thrown by the next publishes, first first
+  std::vector<Error> fail_replays;                             // the same of replays
+  std::vector<std::string> replayed;                           // "lane run slice" of those that went through
+  std::vector<Error> fail_progresses;                          // thrown by the next questions for it, first first
+  std::function<task<void>(const Slice&)> before_publish;      // waited for by each publish
   bool lose_next_commit_reply = false;                         // published, and yet an error
   std::vector<std::string> without;                            // columns left out, as told
   std::vector<bool> complete;

@@ -48,6 +48,8 @@ class ScriptedConnector final : public Connector {
 
   std::vector<StreamSpec> catalogue() const override { return {days()}; }
   StreamSpec configure(const std::string&, const Settings&, Faults&) const override { return days(); }
+  std::map<std::string, DataType> known_types;
+  task<std::map<std::string, DataType>> types(const StreamSpec&) override { co_return known_types; }
   task<std::vector<Partition>> partitions(const StreamSpec&) override {
     if (partitions_error) throw *partitions_error;
     co_return accounts;
@@ -95,7 +97,30 @@ class ScriptedConnector final : public Connector {
     co_await out.emit(std::move(batch));
     if (answer.after_rows > Duration::zero()) co_await out.away(clock_.sleep_for(answer.after_rows));
   }
-  Batch parse(const StreamSpec& spec, std::string_view) const override { return Batch(spec.columns.size()); }
+  // A row as text is its n; what is no number is refused by this reason, and "{}" holds no row.
+  Batch parse(const StreamSpec& spec, const std::string& partition, std::string_view reply) const override {
+    parsed.emplace_back(reply);
+    Batch batch(spec.columns.size());
+    const std::string text(reply);
+    if (text == "broken") throw Error(Remedy::give_up, "no reply at all");
+    if (text == "{}") return batch;
+    const auto account = batch.add_text(partition);
+    auto row = batch.add_row();
+    row[0] = account;
+    row[1] = Cell::of(*parse_day("2026-03-01") - Day(1970, 1, 1));
+    if (text.find_first_not_of("0123456789") == text.npos) {
+      row[2] = Cell::of(std::int64_t{std::stoll(text)});
+    } else {
+      batch.drop_last_row();
+      batch.rejects.push_back(Reject{{}, "found " + text + ", expected a number", "type", text});
+    }
+    for (const auto& [path, type] : unknown_when_parsed)
+      if (std::none_of(spec.columns.begin(), spec.columns.end(), [&path = path](auto& c) { return c.path == path; }))
+        batch.unknown_fields.emplace(path, type);
+    return batch;
+  }
+  mutable std::vector<std::string> parsed;
+  std::map<std::string, DataType> unknown_when_parsed;
   task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
 
  private:

@@ -37,11 +37,11 @@ TransformStep pairs(Action action, std::vector<std::pair<std::string, std::strin
 }
 
 struct Made {
+  StreamSpec stream = insights();
   Table table;
   Faults faults;
   Transform transform;
-  explicit Made(const std::vector<TransformStep>& steps)
-      : transform(Transform::make(insights(), steps, table, faults)) {}
+  explicit Made(const std::vector<TransformStep>& steps) : transform(Transform::make(stream, steps, table, faults)) {}
   std::string columns() const {
     std::string text;
     for (const auto& c : table.columns)
@@ -155,6 +155,30 @@ TEST_CASE("a row whose value does not fit its cast is rejected with its key and 
   CHECK(batch.rejects[0].rule == "cast");
   CHECK(batch.rejects[0].raw == R"({"spend":"1000"})");
   CHECK(batch.raw(1) == R"({"spend":"2.5"})");
+}
+
+TEST_CASE("a rejected row's key is that of the table, wherever its cast stands, or is not given") {
+  const Made made({pairs(Action::cast, {{"spend", "decimal(4,2)"}}),
+                   pairs(Action::cast, {{"account_id", "int64"}, {"date_start", "timestamp"}}),
+                   pairs(Action::cast, {{"account_id", "decimal(2,0)"}})});
+  CHECK(made.fault() == "");
+  Batch batch(5);
+  const auto add = [&](const char* account, const char* spend) {
+    auto row = batch.add_row();
+    row[0] = batch.add_text(account);
+    row[1] = Cell::of(Day(2026, 3, 1) - Day(1970, 1, 1));
+    row[3] = batch.add_text(spend);
+  };
+  add("007", "1000");  // spend does not fit
+  add("700", "1");     // the second cast of the key does not
+  add("shop", "1");    // the first one does not
+  add("7", "1");
+  batch.rejects.push_back(Reject{R"(["008","2026-03-01"])", "impressions: found a text", "type", "{}"});
+  made.transform.apply(batch);
+  CHECK(batch.rows() == 1);
+  std::vector<std::string> keys;
+  for (const auto& reject : batch.rejects) keys.push_back(reject.key);
+  CHECK(keys == std::vector<std::string>{"", R"(["7","2026-03-01T00:00:00Z"])", "", ""});
 }
 
 TEST_CASE("NULL stays NULL through a cast") {

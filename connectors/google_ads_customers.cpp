@@ -1,0 +1,229 @@
+#include "connectors/google_ads_customers.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "connectors/google_ads_rows.hpp"
+#include "core/read_json.hpp"
+
+namespace sluice::google {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+constexpr Duration good_for = 1h;
+
+std::string text_of(const json& object, const char* name) {
+  const auto at = object.find(name);
+  return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+bool flag_of(const json& object, const char* name) {
+  const auto at = object.find(name);
+  return at != object.end() && *at == json(true);
+}
+
+Customer refused(const std::string& id, const std::string& why) {
+  Customer customer;
+  customer.id = id;
+  customer.refused = why;
+  return customer;
+}
+
+// Google: test accounts are CLOSED, and can be read.
+std::string why_left_out(const Customer& customer) {
+  if (!customer.refused.empty()) return customer.refused;
+  if (customer.manager) return "it is a manager, and metrics are had from its clients: name these in `customers`";
+  if (!customer.status.empty() && customer.status != "ENABLED" && !(customer.test && customer.status == "CLOSED"))
+    return fmt::format("its status is {}", customer.status);
+  return {};
+}
+
+Partition partition_of(const Customer& customer) {
+  Partition partition(customer.id, utc(), customer.name);
+  partition.inactive_reason = why_left_out(customer);
+  if (const auto zone = load_zone(customer.zone))
+    partition.zone = *zone;
+  else if (partition.inactive_reason.empty())
+    partition.inactive_reason =
+        fmt::format("its time zone \"{}\" is not known to this machine; update the package tzdata", customer.zone);
+  partition.active = partition.inactive_reason.empty();
+  return partition;
+}
+
+const Customer* find(const std::vector<Customer>& all, const std::string& id) {
+  const auto at = std::find_if(all.begin(), all.end(), [&](const Customer& c) { return c.id == id; });
+  return at == all.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+Customers::Customers(GoogleApi& api) : api_(api), asking_(api.executor(), 1) {}
+
+task<std::vector<Partition>> Customers::partitions() {
+  const auto permit = co_await asking_.acquire();
+  const auto now = api_.clock().uptime();
+  if (asked_ && now - *asked_ < good_for) co_return known_;
+  const auto customers = co_await fetch();
+  const bool named = !api_.customers().empty();
+  std::vector<Partition> fresh;
+  for (const auto& customer : customers)
+    if (named || !customer.manager) fresh.push_back(partition_of(customer));
+  const bool any = std::any_of(fresh.begin(), fresh.end(), [](const Partition& p) { return p.active; });
+  if (!any)
+    throw Error(Remedy::give_up,
+                fresh.empty()
+                    ? std::string("there is no customer to read: give `customers`, or a login_customer_id with "
+                                  "clients below it")
+                    : fmt::format("none of the {} customers can be read; {}: {}", fresh.size(), fresh.front().id,
+                                  fresh.front().inactive_reason));
+  known_ = std::move(fresh);
+  asked_ = now;
+  co_return known_;
+}
+
+bool Customers::leave_out(const std::string& id, const std::string& why) {
+  const auto others =
+      std::count_if(known_.begin(), known_.end(), [&](const Partition& p) { return p.active && p.id != id; });
+  if (others == 0) return false;
+  for (auto& partition : known_) {
+    if (partition.id != id) continue;
+    partition.active = false;
+    partition.inactive_reason = why;
+  }
+  return true;
+}
+
+std::string Customers::left_out(const std::string& id) const {
+  const auto at = std::find_if(known_.begin(), known_.end(), [&](const Partition& p) { return p.id == id; });
+  return at == known_.end() || at->active ? std::string() : at->inactive_reason;
+}
+
+task<std::vector<Customer>> Customers::fetch() {
+  if (!api_.login().empty()) co_return co_await fetch_below_login();
+  if (!api_.customers().empty()) co_return co_await fetch_named();
+  co_return co_await fetch_accessible();
+}
+
+task<std::vector<Customer>> Customers::ask(std::string customer, std::string resource) {
+  std::vector<Customer> found;
+  const auto query = fmt::format(
+      "SELECT {0}.id, {0}.descriptive_name, {0}.currency_code, {0}.time_zone, {0}.manager, {0}.test_account, "
+      "{0}.status "
+      "FROM {0} PARAMETERS omit_unselected_resource_names=true",
+      resource);
+  PageGuard guard;
+  for (std::string token;;) {
+    Caller caller;
+    const auto answer = co_await api_.search(customer, query, token, caller);
+    const auto page = read_json(answer.body);
+    if (!page.is_object()) throw Error(Remedy::retry, "the list of customers is not the JSON it should be");
+    for (const auto& row : page.value("results", json::array())) {
+      const auto& object = row.value(json_path(resource), json::object());
+      Customer one;
+      one.id = text_of(object, "id");
+      if (one.id.empty()) throw Error(Remedy::retry, "the list of customers has one without an id");
+      one.name = text_of(object, "descriptiveName");
+      one.zone = text_of(object, "timeZone");
+      one.currency = text_of(object, "currencyCode");
+      one.status = text_of(object, "status");
+      one.manager = flag_of(object, "manager");
+      one.test = flag_of(object, "testAccount");
+      // A client may stand below several managers.
+      if (find(found, one.id) == nullptr) found.push_back(std::move(one));
+    }
+    token = text_of(page, "nextPageToken");
+    if (token.empty()) co_return found;
+    guard.visit(token);
+  }
+}
+
+// The customer itself and all below it.
+task<std::vector<Customer>> Customers::fetch_tree(std::string root) {
+  api_.reach(root, root);
+  return ask(std::move(root), "customer_client");
+}
+
+task<std::vector<Customer>> Customers::fetch_below_login() {
+  const auto login = api_.login();
+  auto tree = co_await fetch_tree(login);
+  const auto& named = api_.customers();
+  if (named.empty()) co_return tree;
+  std::vector<Customer> wanted;
+  for (const auto& id : named) {
+    const auto* known = find(tree, id);
+    wanted.push_back(known ? *known
+                           : refused(id, fmt::format("it is not below the manager {} (login_customer_id)", login)));
+  }
+  co_return wanted;
+}
+
+task<std::vector<Customer>> Customers::fetch_named() {
+  std::vector<Customer> all;
+  const auto ids = api_.customers();
+  for (const auto& id : ids) {
+    std::vector<Customer> found;
+    std::string why;
+    try {
+      found = co_await ask(id, "customer");
+    } catch (const ApiError& error) {
+      if (error.reason() != reason::no_access) throw;
+      why = error.what();
+    }
+    if (found.empty()) found.push_back(refused(id, why.empty() ? "the API knows nothing of it" : why));
+    all.push_back(std::move(found.front()));
+  }
+  co_return all;
+}
+
+task<std::vector<Customer>> Customers::fetch_accessible() {
+  const auto answer = co_await api_.accessible();
+  const auto list = read_json(answer.body);
+  std::vector<std::string> roots;
+  const auto names = list.is_object() ? list.value("resourceNames", json::array()) : json::array();
+  for (const auto& name : names)
+    if (name.is_string()) roots.push_back(name.get<std::string>().substr(std::string_view("customers/").size()));
+  std::vector<Customer> all;
+  for (const auto& root : roots) {
+    std::vector<Customer> tree;
+    std::string why;
+    try {
+      tree = co_await fetch_tree(root);
+    } catch (const ApiError& error) {
+      if (error.reason() != reason::no_access) throw;
+      why = error.what();
+    }
+    if (!why.empty()) tree.push_back(refused(root, why));
+    for (auto& customer : tree) {
+      const bool direct = std::find(roots.begin(), roots.end(), customer.id) != roots.end();
+      if (find(all, customer.id) != nullptr || (direct && customer.id != root)) continue;
+      if (!direct) api_.reach(customer.id, root);
+      all.push_back(std::move(customer));
+    }
+  }
+  co_return all;
+}
+
+task<void> Customers::read(const StreamSpec& stream, Output& out) {
+  const auto customers = co_await fetch();
+  auto rows = json::array();
+  for (const auto& customer : customers) {
+    if (!customer.refused.empty()) continue;  // partitions() says why
+    rows.push_back({{"customer",
+                     {{"id", customer.id},
+                      {"descriptiveName", customer.name},
+                      {"currencyCode", customer.currency},
+                      {"timeZone", customer.zone},
+                      {"manager", customer.manager},
+                      {"testAccount", customer.test},
+                      {"status", customer.status}}}});
+  }
+  RowReader reader(stream);
+  auto batch = reader.map(rows.dump());
+  co_await out.emit(std::move(batch));
+}
+
+}  // namespace sluice::google

@@ -1,0 +1,179 @@
+#include "core/json_rows.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "core/error.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t longest_part = 64u << 20;
+
+constexpr bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+// Bytes that mean something outside of strings.
+constexpr auto structural = [] {
+  std::array<bool, 256> table{};
+  for (const char c : {'"', '{', '}', '[', ']', ','}) table[static_cast<unsigned char>(c)] = true;
+  return table;
+}();
+
+// True when the byte was a part of a string, quotes included.
+bool step_string(char c, bool& in_string, bool& escaped) {
+  if (!in_string) {
+    if (c != '"') return false;
+    in_string = true;
+  } else if (escaped) {
+    escaped = false;
+  } else if (c == '\\') {
+    escaped = true;
+  } else if (c == '"') {
+    in_string = false;
+  }
+  return true;
+}
+
+[[noreturn]] void broken(std::string_view what) {
+  throw Error(Remedy::retry,
+              fmt::format("the answer is not the JSON it should be: {}; it will be asked for again", what));
+}
+
+}  // namespace
+
+JsonRowStream::JsonRowStream(std::string rows, std::size_t part_bytes)
+    : name_('"' + std::move(rows) + '"'), part_bytes_(part_bytes) {}
+
+std::optional<JsonRowStream::Part> JsonRowStream::next() {
+  std::optional<Part> part;
+  while (!part && !left_.empty()) {
+    if (at_ == At::element || at_ == At::rows) {
+      take(plain_run());
+      if (left_.empty()) break;
+    }
+    const char c = left_.front();
+    if (at_ == At::element)
+      part = in_element(c);
+    else if (at_ == At::rows)
+      part = in_rows(c);
+    else
+      part = outside(c);
+  }
+  return part;
+}
+
+// How many of the bytes change nothing about where we are.
+std::size_t JsonRowStream::plain_run() const {
+  std::size_t i = 0;
+  if (in_string_) {
+    if (escaped_) return 0;
+    while (i < left_.size() && left_[i] != '"' && left_[i] != '\\') ++i;
+  } else {
+    while (i < left_.size() && !structural[static_cast<unsigned char>(left_[i])]) ++i;
+  }
+  return i;
+}
+
+void JsonRowStream::take(std::size_t count) {
+  auto& text = buffer();
+  text.append(left_.substr(0, count));
+  left_.remove_prefix(count);
+  if (text.size() > longest_part)
+    throw Error(Remedy::give_up,
+                fmt::format("one row of the answer is longer than {} bytes: ask for fewer columns", longest_part));
+}
+
+std::optional<JsonRowStream::Part> JsonRowStream::outside(char c) {
+  left_.remove_prefix(1);
+  if (is_space(c)) return {};
+  if (at_ == At::start && c == '[') {
+    at_ = At::elements;
+  } else if (c == '{' && (at_ == At::start || at_ == At::elements)) {
+    single_ = at_ == At::start;
+    at_ = At::element;
+    element_text_ = "{";
+    depth_ = 1;
+  } else if (at_ == At::elements && c == ']') {
+    at_ = At::end;
+  } else if (at_ != At::elements || c != ',') {
+    broken(fmt::format("found '{}' {}", c, at_ == At::end ? "behind its end" : "where an object should begin"));
+  }
+  return {};
+}
+
+std::optional<JsonRowStream::Part> JsonRowStream::in_element(char c) {
+  if (step_string(c, in_string_, escaped_)) {
+    take(1);
+    return {};
+  }
+  const bool rows_begin = c == '[' && at_rows();
+  if (c == '{' || c == '[') ++depth_;
+  if (c == '}' || c == ']') --depth_;
+  take(1);
+  if (rows_begin) {
+    depth_ = 0;
+    at_ = At::rows;
+    rows_text_ = "[";
+  } else if (depth_ == 0) {
+    at_ = single_ ? At::end : At::elements;
+    return Part{Part::Kind::element, std::move(element_text_)};
+  }
+  return {};
+}
+
+// Whether what the element has brought so far ends with the key of the rows.
+bool JsonRowStream::at_rows() const {
+  if (depth_ != 1) return false;
+  std::string_view text = element_text_;
+  const auto trim = [&] {
+    while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  };
+  trim();
+  if (!text.ends_with(':')) return false;
+  text.remove_suffix(1);
+  trim();
+  if (!text.ends_with(name_)) return false;
+  text.remove_suffix(name_.size());
+  return !text.ends_with('\\');
+}
+
+std::optional<JsonRowStream::Part> JsonRowStream::in_rows(char c) {
+  if (step_string(c, in_string_, escaped_)) {
+    take(1);
+    return {};
+  }
+  if (depth_ == 0 && c == ']') {
+    left_.remove_prefix(1);
+    auto part = rows_part();
+    at_ = At::element;
+    element_text_ += ']';
+    depth_ = 1;
+    return part;
+  }
+  if (depth_ == 0 && c == ',' && rows_text_.size() >= part_bytes_) {
+    left_.remove_prefix(1);
+    return rows_part();
+  }
+  if (c == '{' || c == '[') ++depth_;
+  if (c == '}' || c == ']') --depth_;
+  take(1);
+  return {};
+}
+
+std::optional<JsonRowStream::Part> JsonRowStream::rows_part() {
+  const bool none = rows_text_.find_first_not_of("[ \r\n\t") == std::string::npos;
+  rows_text_ += ']';
+  Part part{Part::Kind::rows, std::move(rows_text_)};
+  rows_text_ = "[";
+  if (none) return {};
+  return part;
+}
+
+void JsonRowStream::finish() const {
+  if (at_ != At::end) throw Error(Remedy::retry, "the answer breaks off before its end; it will be asked for again");
+}
+
+}  // namespace sluice

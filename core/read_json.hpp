@@ -1,0 +1,11 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+
+namespace sluice {
+
+// A small JSON text as a value: is_discarded() where it is not JSON. Parsed in one place because the parser is a
+// template that takes a second to compile each time. Rows go another way (core/row_mapper.hpp).
+nlohmann::json read_json(std::string_view text);
+
+}  // namespace sluice

@@ -1,0 +1,71 @@
+#include "sinks/sqlite_books.hpp"
+
+#include <exception>
+#include <map>
+
+#include "sinks/publish_rules.hpp"
+#include "sinks/sqlite_columns.hpp"
+
+namespace sluice::sqlite {
+
+std::vector<std::string> later_windows(Database& database, const Target& target) {
+  auto later = database.prepare(
+      R"(SELECT "window" FROM main._sluice_loads
+         WHERE "table_name" = ? AND "partition" = ? AND "started_at" > ? AND NOT "superseded")");
+  later.bind_all(target.table.name, target.slice.partition().id, stored_instant(target.read_started));
+  std::vector<std::string> windows;
+  while (later.step()) windows.emplace_back(later.text(0));
+  return windows;
+}
+
+void replace_quarantine(Database& database, const Target& target, std::span<const Reject> rejects,
+                        const std::string& now, std::string_view rule) {
+  const auto& lane = target.lane;
+  const auto slice = target.slice.id();
+  const std::string of_slice =
+      R"(FROM main._sluice_quarantine WHERE "pipeline" = ?1 AND "stream" = ?2 AND "slice" = ?3 AND (?4 = '' OR "rule" = ?4))";
+  std::map<std::string, std::string> first_seen;
+  auto old = database.prepare(R"(SELECT "id", "first_seen" )" + of_slice);
+  old.bind_all(lane.pipeline, lane.stream, slice, rule);
+  while (old.step()) first_seen.emplace(old.text(0), old.text(1));
+  old.reset();
+  if (!first_seen.empty()) database.run("DELETE " + of_slice, lane.pipeline, lane.stream, slice, rule);
+  const auto ids = quarantine_ids(lane, target.slice, rejects);
+  auto insert = database.prepare(
+      R"(INSERT INTO main._sluice_quarantine("id", "pipeline", "stream", "slice", "key", "reason", "rule", "raw", "run",
+         "first_seen", "last_seen") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))");
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto& reject = rejects[i];
+    const auto seen = first_seen.find(ids[i]);
+    insert.bind_all(ids[i], lane.pipeline, lane.stream, slice, reject.key, reject.reason, reject.rule, reject.raw,
+                    target.run, seen == first_seen.end() ? now : seen->second, now);
+    insert.run();
+  }
+}
+
+void write_ledger(Database& database, const Target& target, const LedgerLine& line, const std::string& now) {
+  const auto& c = line.counts;
+  const auto& lane = target.lane;
+  database.run(
+      R"(INSERT INTO main._sluice_loads("run", "pipeline", "stream", "partition", "slice", "window", "started_at",
+         "committed_at", "read", "inserted", "updated", "unchanged", "deleted", "duplicate", "filtered", "quarantined",
+         "complete", "lane", "table_name", "version", "superseded")
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))",
+      target.run, lane.pipeline, lane.stream, target.slice.partition().id, target.slice.id(), target.slice.window(),
+      stored_instant(target.read_started), now, c.read, c.inserted, c.updated, c.unchanged, c.deleted, c.duplicate,
+      c.filtered, c.quarantined, line.complete, lane.lane, target.table.name, line.version, line.superseded);
+}
+
+void commit(Database& database, Transaction& transaction, const std::function<bool()>& was_committed) {
+  std::exception_ptr failure;
+  try {
+    transaction.commit();
+    return;
+  } catch (const Failure&) {
+    failure = std::current_exception();
+  }
+  if (database.in_transaction()) database.exec("ROLLBACK");
+  if (!was_committed()) std::rethrow_exception(failure);
+}
+
+}  // namespace sluice::sqlite
