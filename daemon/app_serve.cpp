@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration turn_every = 1s;
 constexpr Duration lock_again_every = 10s;
+constexpr Duration to_end_after_drain = 30s;     // for what is cancelled then
 constexpr Duration run_history_kept = 90 * 24h;  // as the option `state` says
 
 }  // namespace
@@ -78,7 +79,7 @@ task<void> Daemon::serve() {
 
 void Daemon::stop() {
   draining_ = true;
-  notify_stopping();
+  notify_stopping(app_.configuration->server.drain_timeout + to_end_after_drain);
   told_.notify_all();
 }
 

@@ -19,8 +19,8 @@ void notify_reloading() {
             fmt::format("RELOADING=1\nMONOTONIC_USEC={}", std::chrono::duration_cast<Duration>(now).count()).c_str());
 }
 
-void notify_stopping() {
-  sd_notify(0, "STOPPING=1\nSTATUS=draining");
+void notify_stopping(Duration at_most) {
+  sd_notify(0, fmt::format("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={}", at_most.count()).c_str());
 }
 
 void notify_watchdog() {

@@ -10,7 +10,8 @@ namespace sluice {
 void notify_ready(const std::string& status);
 void notify_status(const std::string& status);
 void notify_reloading();
-void notify_stopping();
+// It may take that long. systemd kills what takes longer, or its own TimeoutStopSec where that is more.
+void notify_stopping(Duration at_most);
 void notify_watchdog();
 // How often the watchdog wants to hear from us; nothing when it does not.
 std::optional<Duration> watchdog_interval();

@@ -208,7 +208,7 @@ TEST_CASE("systemd is told when it is ready and when it stops") {
   hear("RELOADING=1");
   hear("READY=1");
   daemon.signal(SIGTERM);
-  hear("STOPPING=1");
+  hear("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=50000000");  // its drain_timeout and half a minute
   CHECK(daemon.wait() == 0);
 }
 
