@@ -24,8 +24,8 @@ Taken take(const std::string& answer, std::size_t piece, std::size_t part_bytes 
     const auto bytes = std::string_view(answer).substr(at, piece);
     stream.feed(bytes);
     for (auto part = stream.next(); part; part = stream.next()) {
-      (part->kind == Kind::rows ? taken.pages : taken.elements).push_back(part->text);
-      if (part->kind == Kind::rows)
+      (part->kind == JsonRowStream::Part::Kind::rows ? taken.pages : taken.elements).push_back(part->text);
+      if (part->kind == JsonRowStream::Part::Kind::rows)
         for (const auto& row : json::parse(part->text)) taken.rows.push_back(row);
     }
   }
