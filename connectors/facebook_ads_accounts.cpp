@@ -154,7 +154,8 @@ task<void> read_accounts(GraphApi& api, const StreamSpec& stream, Output& out) {
       if (error.reason() != facebook_reason::no_access || ++refused == ids.size()) throw;
       // Its row stays as it is, and the quarantine says why.
       const auto row = guarded(stream, {{"account_id", id}});
-      batch.rejects.push_back({json::array({row.at("account_id")}).dump(), error.what(), error.reason(), row.dump()});
+      batch.rejects.push_back(
+          {json::array({row.at("account_id")}).dump(), error.what(), std::string(unread_rule), row.dump()});
     }
     if (answer) batch = mapper.map(page_of(std::move(answer->body)), "data").batch;
     co_await out.emit(std::move(batch));

@@ -264,7 +264,7 @@ Reject InsightsReader::unreadable(const Job& job, const ReportAsk& ask, const st
   // With breakdowns it has rows whose keys are not known.
   if (job.query.breakdowns.empty()) reject.key = json({row.at("account_id"), row.at("date_start"), row.at(id)}).dump();
   reject.reason = why;
-  reject.rule = "report";
+  reject.rule = unread_rule;
   reject.raw = row.dump();
   return reject;
 }

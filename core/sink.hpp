@@ -79,6 +79,12 @@ struct Published {
 
 // The rule under which an answer that nobody could read is kept: it is no row, and its slice is read again.
 inline constexpr std::string_view structure_rule = "structure";
+// The rule of a row that the source refused to give: what is kept of it are its ids.
+inline constexpr std::string_view unread_rule = "unread";
+// Whether what is kept under a rule is a row, which can be mapped again.
+inline bool holds_row(std::string_view rule) {
+  return rule != structure_rule && rule != unread_rule;
+}
 
 struct QuarantinedRow {
   std::string id, slice, key, reason, rule, raw, run, first_seen, last_seen;
@@ -93,7 +99,8 @@ struct QuarantineFilter {
 // A read of a slice that left rows in the quarantine.
 struct QuarantinedRead {
   std::string slice, run;
-  Instant started;  // where the ledger does not say: when the rows were last seen
+  Instant started;       // where the ledger does not say: when the rows were last seen
+  bool complete = true;  // it had all columns
 };
 
 // What came of quarantined rows that were tried again: each is one of these.

@@ -257,6 +257,8 @@ class Lane {
     for (bool believe_empty = false;; believe_empty = true) {
       const auto& slice = job_.slices[i].slice;
       if (unsettled_) {
+        // The permit first: who has one has a connection too, or the turn would be held for what another one holds.
+        co_await wait_for_permit(i);
         const auto turn = co_await publishing_.acquire();
         if (unsettled_) co_await settle();
       }

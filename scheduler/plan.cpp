@@ -131,7 +131,10 @@ std::string renamed(const std::string& pipeline, const std::string& table, const
 void StreamPlan::learn(const std::map<std::string, DataType>& types) {
   for (std::size_t i = 0; i < spec.columns.size(); ++i) {
     const auto known = types.find(spec.columns[i].name);
-    if (known == types.end() || transform.masks(i)) continue;
+    const bool shown =
+        std::any_of(table.columns.begin(), table.columns.end(), [&](const auto& column) { return column.source == i; });
+    // Where rows are guarded, what is not shown comes blank, whatever it is.
+    if (known == types.end() || transform.masks(i) || (spec.guard && !shown)) continue;
     spec.columns[i].type = known->second;
     if (transform.learn(i, known->second)) continue;
     for (auto& column : table.columns)

@@ -22,7 +22,7 @@ Batch refused(std::size_t width, const QuarantinedRow& row, std::string reason, 
 Batch mapped(const Connector& connector, const StreamPlan& plan, const std::string& partition,
              const QuarantinedRow& row) {
   const auto width = plan.spec.columns.size();
-  if (row.rule == structure_rule) return refused(width, row, row.reason, row.rule);
+  if (!holds_row(row.rule)) return refused(width, row, row.reason, row.rule);
   std::string trouble;
   try {
     auto batch = connector.parse(plan.spec, partition, row.raw);
@@ -43,16 +43,12 @@ Batch mapped(const Connector& connector, const StreamPlan& plan, const std::stri
 class Replay {
  public:
   Replay(const Pipeline& pipeline, const StreamPlan& plan, const ReplayOptions& options, RunContext& context)
-      : pipeline_(pipeline.name),
-        name_(plan.name),
-        options_(options),
-        context_(context),
-        stream_(plan, pipeline.name, context) {}
+      : pipeline_(pipeline.name), name_(plan.name), options_(options), context_(context), plan_(plan) {}
 
   task<ReplayResult> run() {
     auto& sink = context_.sink.sink;
     const auto reads = co_await sink.quarantined_reads(pipeline_, name_, options_.filter);
-    if (!options_.dry_run && !reads.empty()) co_await stream_.prepare();
+    if (!reads.empty()) co_await begin();
     for (const auto& read : reads) co_await attempt(read);
     if (options_.dry_run) co_return std::move(result_);
     const auto left = co_await sink.count_quarantined(pipeline_, name_);
@@ -61,6 +57,14 @@ class Replay {
   }
 
  private:
+  // The table as a run would have it.
+  task<void> begin() {
+    auto types = co_await context_.source.connector.types(plan_.spec);
+    plan_.learn(types);
+    stream_.emplace(plan_, pipeline_, context_);
+    if (!options_.dry_run) co_await stream_->prepare();
+  }
+
   task<void> attempt(const QuarantinedRead& read) {
     try {
       co_await again(read);
@@ -72,19 +76,22 @@ class Replay {
   task<void> again(const QuarantinedRead& read) {
     const auto slice = parse_slice(read.slice);
     if (!slice) throw Error(Remedy::give_up, "this is no slice of today's sluice; its rows stay as they are");
+    if (!read.complete)
+      throw Error(Remedy::give_up,
+                  "it was read without some of the columns, which its rows would empty; load it again");
     auto filter = options_.filter;
     filter.slice = read.slice;
     filter.run = read.run;
     const auto rows = co_await context_.sink.sink.quarantined(pipeline_, name_, filter, all_of_a_slice);
     auto batches = co_await map(slice->partition().id, rows);
     const auto answers =
-        std::count_if(rows.begin(), rows.end(), [](const QuarantinedRow& row) { return row.rule == structure_rule; });
+        std::count_if(rows.begin(), rows.end(), [](const QuarantinedRow& row) { return !holds_row(row.rule); });
     Replayed done;
     if (options_.dry_run) {
       for (const auto& batch : batches) ++(batch.rows() == 1 ? done.loaded : done.refused);
     } else {
       const LaneId lane(pipeline_, name_, slice->partition().id, "replay");
-      const auto plan = stream_.plan();
+      const auto plan = stream_->plan();
       const auto load = co_await context_.sink.sink.open(plan->table, lane, *slice, read.run, read.started);
       for (auto& batch : batches) co_await load->stage(batch);
       auto replaying = load->replay(rows);
@@ -101,23 +108,24 @@ class Replay {
   // A batch for each row. Fields that turn up become columns first, as they do in a run.
   task<std::vector<Batch>> map(const std::string& partition, const std::vector<QuarantinedRow>& rows) {
     for (;;) {
-      const auto plan = stream_.plan();
+      const auto plan = stream_->plan();
       std::vector<Batch> batches;
       std::map<std::string, DataType> found;
       for (const auto& row : rows) {
         batches.push_back(mapped(context_.source.connector, *plan, partition, row));
         for (const auto& field : batches.back().unknown_fields)
-          if (!stream_.refused(field.first)) found.insert(field);
+          if (!stream_->refused(field.first)) found.insert(field);
       }
       if (found.empty() || options_.dry_run || plan->spec.new_fields != NewFields::add) co_return batches;
-      co_await stream_.add_fields(std::move(found));
+      co_await stream_->add_fields(std::move(found));
     }
   }
 
   const std::string pipeline_, name_;
   const ReplayOptions& options_;
   RunContext& context_;
-  LiveStream stream_;
+  StreamPlan plan_;
+  std::optional<LiveStream> stream_;
   ReplayResult result_;
 };
 

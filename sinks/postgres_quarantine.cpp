@@ -51,8 +51,8 @@ std::vector<pg::Statement> PostgresStatements::replace_quarantine(const std::vec
 
 pg::Statement PostgresStatements::hold_quarantined(const std::vector<std::string>& ids) const {
   Params p;
-  auto sql = fmt::format("SELECT \"id\" FROM {} WHERE \"id\" = ANY ({}) FOR UPDATE", bookkeeping("_sluice_quarantine"),
-                         p.add(array_literal(ids), "text[]"));
+  auto sql = fmt::format("SELECT \"id\" FROM {} WHERE \"id\" = ANY ({}) AND \"run\" = {} FOR UPDATE",
+                         bookkeeping("_sluice_quarantine"), p.add(array_literal(ids), "text[]"), p.add(run_, "text"));
   return pg::Statement(std::move(sql), std::move(p.values));
 }
 

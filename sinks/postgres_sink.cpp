@@ -193,14 +193,17 @@ class PostgresSink final : public Sink {
     auto session = co_await core_->pool.acquire();
     auto statement = of_quarantine("SELECT \"slice\", \"run\", max(\"last_seen\") AS seen", pipeline, stream, filter);
     statement.sql = fmt::format(
-        "SELECT q.\"slice\", q.\"run\", to_char(coalesce(l.started, q.seen), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM "
-        "({} GROUP BY 1, 2) AS q LEFT JOIN (SELECT \"slice\", \"run\", max(\"started_at\") AS started FROM {} WHERE "
+        "SELECT q.\"slice\", q.\"run\", to_char(coalesce(l.started, q.seen), 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
+        "coalesce(l.complete, true) FROM "
+        "({} GROUP BY 1, 2) AS q LEFT JOIN (SELECT \"slice\", \"run\", max(\"started_at\") AS started, "
+        "bool_and(\"complete\") AS complete FROM {} WHERE "
         "\"pipeline\" = $1 AND \"stream\" = $2 GROUP BY 1, 2) AS l USING (\"slice\", \"run\") ORDER BY 3 DESC, 1",
         statement.sql, bookkeeping("_sluice_loads"));
     const auto result = co_await query(*session, std::move(statement));
     std::vector<QuarantinedRead> reads;
     for (int i = 0; result && i < result->rows(); ++i)
-      reads.push_back({result->text(i, 0), result->text(i, 1), parse_instant(result->text(i, 2)).value()});
+      reads.push_back({result->text(i, 0), result->text(i, 1), parse_instant(result->text(i, 2)).value(),
+                       result->text(i, 3) == "t"});
     co_return reads;
   }
 

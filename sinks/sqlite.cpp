@@ -210,15 +210,18 @@ class SqliteSink final : public Sink {
                                                        const QuarantineFilter& filter) override {
     auto read = [pipeline, stream, filter](Database& database) {
       std::vector<QuarantinedRead> reads;
-      auto rows = of_quarantine(database, R"(SELECT g."slice", g."run", coalesce(l.started, g.seen)
+      auto rows =
+          of_quarantine(database, R"(SELECT g."slice", g."run", coalesce(l.started, g.seen), coalesce(l.complete, 1)
             FROM (SELECT "slice", "run", max("last_seen") AS seen)",
-                                R"(GROUP BY 1, 2) AS g
-            LEFT JOIN (SELECT "slice", "run", max("started_at") AS started FROM _sluice_loads
+                        R"(GROUP BY 1, 2) AS g
+            LEFT JOIN (SELECT "slice", "run", max("started_at") AS started, min("complete") AS complete
+                       FROM _sluice_loads
                        WHERE "pipeline" = ?1 AND "stream" = ?2 GROUP BY 1, 2) AS l
             ON l."slice" = g."slice" AND l."run" = g."run" ORDER BY 3 DESC, 1)",
-                                pipeline, stream, filter);
+                        pipeline, stream, filter);
       while (rows.step())
-        reads.push_back({std::string(rows.text(0)), std::string(rows.text(1)), parse_instant(rows.text(2)).value()});
+        reads.push_back({std::string(rows.text(0)), std::string(rows.text(1)), parse_instant(rows.text(2)).value(),
+                         rows.text(3) == "1"});
       return reads;
     };
     co_return co_await look("_sluice_quarantine", std::move(read));

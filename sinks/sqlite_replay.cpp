@@ -56,7 +56,8 @@ Replayed replay(Database& database, const Target& target, Stage& stage, const st
   const auto stamp = stored_instant(now);
   Transaction transaction(database);
   for (const auto& row : rows)
-    if (!quarantined(database, row.id)) throw_not_quarantined(target.table, target.slice);
+    if (!database.number(R"(SELECT 1 FROM main._sluice_quarantine WHERE "id" = ? AND "run" = ?)", row.id, target.run))
+      throw_not_quarantined(target.table, target.slice);
   if (stage.holding()) stage.spill();
   const auto& differing = stage.contradictions();
   if (!differing.empty())

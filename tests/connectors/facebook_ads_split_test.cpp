@@ -222,7 +222,7 @@ TEST_CASE("an ad whose report cannot be made is set aside, and the rest of its d
     CHECK(out.missing.empty());
     REQUIRE(out.rejects.size() == 1);
     CHECK(out.rejects[0].key == R"(["1","2026-03-01","121"])");
-    CHECK(out.rejects[0].rule == "report");
+    CHECK(out.rejects[0].rule == unread_rule);
     CHECK_THAT(out.rejects[0].reason, Catch::Contains("not even field by field") && Catch::Contains("Too many rows"));
     CHECK_THAT(out.rejects[0].raw, Catch::Contains(R"("ad_id":"121")"));
   }

@@ -1,11 +1,6 @@
 #include "scheduler/replay.hpp"
 
-#include <catch2/catch.hpp>
-
-#include "tests/support/events.hpp"
-#include "tests/support/memory_sink.hpp"
-#include "tests/support/scripted_connector.hpp"
-#include "tests/support/world.hpp"
+#include "tests/scheduler/run_fixture.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
@@ -17,30 +12,9 @@ using test::ScriptedConnector;
 
 namespace {
 
-struct Fixture {
-  test::World world{*parse_instant("2026-03-03T12:00:00Z")};
-  test::RecordedEvents events;
-  Rng rng{1};
-  MemorySink sink;
-  ScriptedConnector connector{world.clock()};
-  SharedSource source{connector, world.executor()};
-  SharedSink shared_sink{sink, world.executor(), 2};
-  Semaphore memory{world.executor(), 1 << 20};
-  Remembered remembered;
-  RunContext context{world.executor(), source, shared_sink, memory, world.clock(), events, rng, remembered};
-  Pipeline pipeline;
-  StreamPlan stream;
-  ReplayOptions options;
-
-  Fixture() {
-    pipeline.name = "p";
-    stream.name = "days";
-    stream.spec = ScriptedConnector::days();
-    stream.table.name = "days";
-    Faults faults;
-    stream.transform = Transform::make(stream.spec, {}, stream.table, faults);
-    REQUIRE(faults.empty());
-  }
+struct Fixture : test::RunFixture {
+  StreamPlan& stream = pipeline.streams.front();
+  ReplayOptions replaying;
 
   void quarantine(const std::string& slice, const std::vector<std::string>& raws, const std::string& rule = "type") {
     for (const auto& raw : raws) sink.quarantine["days " + slice].push_back(Reject{{}, "did not fit", rule, raw});
@@ -51,7 +25,7 @@ struct Fixture {
     return raws;
   }
   ReplayResult replay() {
-    auto result = world.run(replay_quarantine(pipeline, stream, options, context));
+    auto result = world.run(replay_quarantine(pipeline, stream, replaying, context));
     CHECK(sink.open_loads == 0);
     return result;
   }
@@ -101,9 +75,19 @@ TEST_CASE("an answer that nobody could read is no row: it waits for its slice an
   CHECK(f.left("a/2026-03-01") == Texts{"1: did not fit"});
 }
 
+TEST_CASE("what the source refused to give is kept by its ids only, which are no row") {
+  Fixture f;
+  f.quarantine("a/2026-03-01", {"1"}, std::string(unread_rule));
+  const auto result = f.replay();
+  CHECK(result.loaded == 0);
+  CHECK(result.waiting == 1);
+  CHECK(f.sink.rows["days"].empty());
+  CHECK(f.left("a/2026-03-01").size() == 1);
+}
+
 TEST_CASE("a dry run maps and writes nothing") {
   Fixture f;
-  f.options.dry_run = true;
+  f.replaying.dry_run = true;
   f.quarantine("a/2026-03-01", {"1", "x"});
   const auto result = f.replay();
   CHECK(result.loaded == 1);
