@@ -281,10 +281,10 @@ class RowGuard::Walk {
   }
 
   void step(OnWay way, std::string_view name) {
-    if (name.empty() || !way.rest.starts_with(name)) return;
+    if (name.empty() || !lies_in(way.rest, name)) return;
     if (way.rest.size() == name.size())
       on_way_.push_back({{}, way.rule});
-    else if (separates(way.rest[name.size()]))
+    else
       on_way_.push_back({way.rest.substr(name.size() + 1), way.rule});
   }
 

@@ -130,6 +130,7 @@ TEST_CASE("guarding a row once more changes nothing") {
 
 TEST_CASE("one value by itself") {
   CHECK(RowGuard({mask("a/b")}, {}, true).value(R"({"a":{"b":"x","c":1}})") == R"({"a":{"b":"***","c":1}})");
+  CHECK(RowGuard({mask("a/b")}, {}, true).value(R"({"a.b":"x","c":1})") == R"({"a.b":"***","c":1})");
   CHECK(RowGuard({drop("a")}, {}, true).value(R"({"a":1,"b":2})") == R"({"b":2})");
   CHECK(RowGuard({mask("", partly())}, {}, true).value(R"(["abcdefgh"])") == R"(["***gh"])");
   CHECK(RowGuard({mask("", partly())}, {}, true).value(R"("abcdefgh")") == R"("***gh")");
