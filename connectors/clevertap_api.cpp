@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/json_cell.hpp"
+#include "core/read_json.hpp"
 #include "net/api_options.hpp"
 
 namespace sluice::ct {
@@ -165,7 +166,7 @@ task<json> CleverTapApi::ask(std::string family, std::string path, std::string b
     answer = co_await get(family, path, out);
   else
     answer = co_await post(family, path, std::move(body), out);
-  auto parsed = parse_answer(answer.body);
+  auto parsed = read_json(answer.body);
   if (parsed.is_discarded()) throw Error(Remedy::retry, path + ": the answer is not valid JSON");
   co_return parsed;
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "connectors/clevertap_reads.hpp"
+#include "core/read_json.hpp"
 
 namespace sluice::ct {
 namespace {
@@ -36,7 +37,7 @@ task<std::optional<std::string>> report(CleverTapApi& api, std::int64_t id, Outp
 
 void require_result(const CleverTapApi& api, const std::string& text) {
   const auto& profile = api.profile();
-  const auto answer = parse_answer(text);
+  const auto answer = read_json(text);
   api.require_success(answer, profile.at("path.campaign_report"), text);
   const auto& name = profile.at("key.result");
   if (!member(answer, profile, "key.result").is_object())

@@ -42,12 +42,6 @@ bool has_cursor(const HttpRequest& request, const ApiProfile& profile) {
 
 }  // namespace
 
-json parse_answer(const std::string& text) {
-  auto answer = read_json(text);
-  if (answer.is_discarded()) answer = read_json(clean_text(text));
-  return answer;
-}
-
 // An answer's status, and what stands beside it.
 struct CleverTapDialect::Said {
   bool refused = false, partial = false;
@@ -160,7 +154,7 @@ Verdict CleverTapDialect::judge(const HttpRequest& request, const HttpResponse& 
   const bool json_like = first != std::string::npos && (body[first] == '{' || body[first] == '[');
   if (json_like && response.status == 200 && body.size() > small_body) return Verdict();
   if (json_like) {
-    const auto answer = parse_answer(body);
+    const auto answer = read_json(body);
     if (!answer.is_discarded()) return judge(request, response.status, answer);
     // A page with a number that no double holds: its rows are read without doubles.
     if (response.status == 200 && check_json(body) != JsonState::broken) return Verdict();

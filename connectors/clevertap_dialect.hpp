@@ -43,7 +43,4 @@ class CleverTapDialect final : public Dialect {
   const ApiProfile& profile_;
 };
 
-// An answer as JSON, its bytes mended where they are not UTF-8; `is_discarded` where it is none.
-nlohmann::json parse_answer(const std::string& text);
-
 }  // namespace sluice::ct

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/json_cell.hpp"
+#include "core/read_json.hpp"
 
 namespace sluice::ct {
 namespace {
@@ -145,7 +146,7 @@ RecordPage RecordReader::page(const std::string& path, std::string body) {
 }
 
 Batch RecordReader::saved(std::string text) {
-  const auto answer = parse_answer(text);
+  const auto answer = read_json(text);
   const auto& error = member(answer, profile_, "key.error");
   if (!error.is_null()) throw Error(Remedy::give_up, "the API refused: " + shown(dumped(error)));
   const auto& names = profile_.names(rows_);

@@ -9,7 +9,6 @@
 #include <span>
 
 #include "connectors/facebook_ads_usage.hpp"
-#include "core/clean_text.hpp"
 #include "core/read_json.hpp"
 
 namespace sluice {
@@ -234,22 +233,6 @@ void cut_after(std::string& text, std::string_view mark, std::size_t least) {
   }
 }
 
-// The first bytes of a body that is not what it should be.
-std::string beginning(const std::string& body) {
-  if (body.find_first_not_of(" \r\n\t") == std::string::npos) return "nothing";
-  auto text = body.substr(0, 80);
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c > 0x7e; }, ' ');
-  return "\"" + text + (body.size() > 80 ? "…\"" : "\"");
-}
-
-// A byte that is not UTF-8 does not make an answer useless.
-json parse_tolerant(const std::string& body) {
-  auto answer = read_json(body);
-  if (answer.is_discarded()) answer = read_json(clean_text(body));
-  return answer;
-}
-
 // The path behind the version.
 std::string_view node_of(std::string_view url, const std::string& api_version) {
   url = url.substr(0, url.find_first_of("?#"));
@@ -350,13 +333,13 @@ Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& r
   const bool page = good_status && json_like && body.size() > small_body &&
                     ::memmem(body.data(), body.size(), name_of_error.data(), name_of_error.size()) == nullptr;
   if (!page) {
-    const auto answer = json_like ? parse_tolerant(body) : json(json::value_t::discarded);
+    const auto answer = json_like ? read_json(body) : json(json::value_t::discarded);
     if (answer.is_object() && answer.contains("error")) {
       const auto& error = answer["error"];
       verdict =
           judge_error(error.is_object() ? error : json{{"message", error.dump()}}, response.status, bucket, of_report);
     } else if (!good_status || answer.is_discarded()) {
-      verdict = judge_status(response.status, beginning(scrub(body.substr(0, small_body))));
+      verdict = judge_status(response.status, beginning_of(scrub(body.substr(0, small_body))));
     }
   }
   if (verdict.error && verdict.error->remedy() == Remedy::slow_down) {

@@ -124,7 +124,7 @@ Batch GoogleAds::parse(const StreamSpec& stream, const std::string&, std::string
 std::optional<Day> GoogleAds::earliest(const StreamSpec& stream, const Partition& partition) const {
   if (stream.cursor != Cursor::date) return {};
   const auto today = day_of(api_.clock().now(), partition.zone);
-  if (const int days = kept_days(stream); days > 0) return today - (days - 1);
+  if (const int days = kept_days(stream); days > 0) return today - (days - 2);  // it may be asked for after midnight
   return Day(cctz::civil_month(today) - kept_months);
 }
 

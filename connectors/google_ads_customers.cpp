@@ -67,7 +67,17 @@ task<std::vector<Partition>> Customers::partitions() {
   const auto permit = co_await asking_.acquire();
   const auto now = api_.clock().uptime();
   if (asked_ && now - *asked_ < good_for) co_return known_;
-  const auto customers = co_await fetch();
+  std::vector<Customer> customers;
+  std::optional<Error> failure;
+  try {
+    customers = co_await fetch();
+  } catch (const Error& error) {
+    failure = error;
+  }
+  // Who the customers are and what zones they have changes rarely: one that cannot be asked now must not stop the
+  // others.
+  if (failure && failure->passing() && asked_) co_return known_;
+  if (failure) throw Error(*failure);
   const bool named = !api_.customers().empty();
   std::vector<Partition> fresh;
   for (const auto& customer : customers)

@@ -6,7 +6,6 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "core/clean_text.hpp"
 #include "core/read_json.hpp"
 
 namespace sluice::google {
@@ -177,18 +176,9 @@ Reaction reaction_by_status(int http, const std::string& status) {
   return http >= 500 || status == "ABORTED" || status == "CANCELLED" ? Reaction::retry : Reaction::stop;
 }
 
-std::string beginning(const std::string& body) {
-  if (body.find_first_not_of(" \r\n\t") == std::string::npos) return "nothing";
-  auto text = body.substr(0, 80);
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c > 0x7e; }, ' ');
-  return "\"" + text + (body.size() > 80 ? "…\"" : "\"");
-}
-
 // On searchStream the error document is the element of an array; elsewhere it stands alone. Null: there is none.
 json error_of_document(const std::string& body) {
-  auto document = read_json(body);
-  if (document.is_discarded()) document = read_json(clean_text(body));
+  const auto document = read_json(body);
   if (document.is_array())
     for (const auto& part : document)
       if (part.is_object() && part.contains("error")) return part["error"];
@@ -273,6 +263,7 @@ std::string GoogleDialect::scrub(std::string text) const {
 }
 
 Verdict GoogleDialect::judge_part(const std::string& part, const std::string& customer) const {
+  if (read_json(part).is_discarded()) return failed(Remedy::retry, "bad_answer", "a part of the answer is not JSON");
   const auto error = error_of_document(part);
   if (error.is_null()) return {};
   return judge_error(error, 200, customer, api_version_, [this](std::string text) { return scrub(std::move(text)); });
@@ -291,7 +282,7 @@ Verdict GoogleDialect::judge(const HttpRequest& request, const HttpResponse& res
                        [this](std::string text) { return scrub(std::move(text)); });
   if (good) return {};
   const auto what =
-      fmt::format("the API answered HTTP {} with {}", status, beginning(scrub(body.substr(0, small_body))));
+      fmt::format("the API answered HTTP {} with {}", status, beginning_of(scrub(body.substr(0, small_body))));
   if (status == 404) return version_ended(what, api_version_);
   if (status == 429) {
     auto verdict = failed(Remedy::slow_down, "throttled", what, retry_after(response).value_or(usual_wait));

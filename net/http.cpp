@@ -40,6 +40,14 @@ std::optional<std::string> HttpResponse::header(std::string_view name) const {
   return {};
 }
 
+std::string beginning_of(const std::string& body) {
+  if (body.find_first_not_of(" \r\n\t") == std::string::npos) return "nothing";
+  auto text = body.substr(0, 80);
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c > 0x7e; }, ' ');
+  return "\"" + text + (body.size() > 80 ? "…\"" : "\"");
+}
+
 std::optional<Instant> date_of(const HttpResponse& response) {
   return parse_http_date(response.header("date"));
 }

@@ -84,6 +84,8 @@ std::unique_ptr<HttpClient> make_http_client(asio::any_io_executor executor, Clo
 
 // When the server answered, by its own clock (`Date`); whole seconds.
 std::optional<Instant> date_of(const HttpResponse& response);
+// The first bytes of a body that is not what it should be, in quotes, for a message.
+std::string beginning_of(const std::string& body);
 
 // How long the Retry-After header asks to wait: seconds, or a date, which counts from the answer's own Date, so that
 // the clocks need not agree. Nothing where there is none that can be read.

@@ -1,58 +1,22 @@
 #pragma once
-#include <catch2/catch.hpp>
-#include <cstdlib>
-#include <nlohmann/json.hpp>
-
 #include "connectors/google_ads.hpp"
-#include "daemon/yaml.hpp"
-#include "tests/connectors/kept_output.hpp"
-#include "tests/support/events.hpp"
-#include "tests/support/scripted_http.hpp"
-#include "tests/support/world.hpp"
+#include "tests/connectors/connector_fixture.hpp"
 
 namespace sluice::test {
 
-using nlohmann::json;
-
-// The connector against a scripted API, in virtual time. At its end no request but those for tokens may have had a
-// secret beside its Authorization header, and no event may have said one.
-struct Google {
+// At its end the script must have been followed.
+struct Google : ConnectorBench {
   static constexpr const char* refresh_token = "canary-refresh";
   static constexpr const char* access_token = "ya29.canary-access";
-
-  World world;
-  ScriptedHttp http{world.clock()};
-  RecordedEvents events;
-  Rng rng{1};
-  std::unique_ptr<Connector> connector;
 
   static std::string refresh() {
     return "client_id: id.apps.test\nclient_secret: {env: SLUICE_TEST_GOOGLE_SECRET}\n"
            "refresh_token: {env: SLUICE_TEST_GOOGLE_REFRESH}\n";
   }
 
-  explicit Google(const std::string& more = "customers: [\"11\"]", const std::string& credential = refresh()) {
-    ::setenv("SLUICE_TEST_GOOGLE_SECRET", "canary-secret", 1);
-    ::setenv("SLUICE_TEST_GOOGLE_REFRESH", refresh_token, 1);
-    ::setenv("SLUICE_TEST_GOOGLE_DEVELOPER", "canary-developer", 1);
-    const auto kind = google_ads();
-    Faults faults;
-    const auto settings = parse_settings(credential + more + "\n", "test.yaml", kind.source_options, faults);
-    for (const auto& fault : faults) FAIL(to_string(fault));
-    const ConnectorContext context{"google", world.executor(), world.clock(), events, rng, &http};
-    connector = kind.make(settings, context);
-    if (!http.requests().empty()) FAIL("made a request before it was asked for anything");
-  }
+  explicit Google(const std::string& more = "customers: [\"11\"]", const std::string& credential = refresh())
+      : ConnectorBench(google_ads(), "google", with_secrets(credential + more + "\n")) {}
   ~Google() {
-    for (const auto& seen : http.requests()) {
-      const auto& request = seen.request;
-      INFO(request.url << " " << request.body);
-      CHECK(request.url.find("canary") == std::string::npos);
-      if (path_of(request) == "/token") continue;
-      CHECK(request.body.find("canary") == std::string::npos);
-    }
-    for (const auto& e : events.of<RequestRetried>()) CHECK(e.message.find("canary") == std::string::npos);
-    for (const auto& e : events.of<Throttled>()) CHECK(e.message.find("canary") == std::string::npos);
     INFO(http.report());
     CHECK(http.everything_seen());
   }
@@ -76,39 +40,10 @@ struct Google {
     };
   }
 
-  StreamSpec stream(const std::string& from, const std::string& yaml = "{}") {
-    Faults faults;
-    auto spec = configure(from, yaml, faults);
-    for (const auto& fault : faults) FAIL(to_string(fault));
-    return spec;
-  }
-  StreamSpec configure(const std::string& from, const std::string& yaml, Faults& faults) {
-    const auto settings = parse_settings(yaml, "test.yaml", google_ads().stream_options, faults);
-    return connector->configure(from, settings, faults);
-  }
-
   static Slice days(const char* from, int count = 1, const std::string& customer = "11") {
     return Slice::days(Partition(customer), *parse_day(from), *parse_day(from) + count);
   }
 
-  KeptOutput read(const StreamSpec& spec, const Slice& slice) {
-    KeptOutput out(spec);
-    world.run(connector->read(spec, slice, out));
-    return out;
-  }
-  // What the reading failed with.
-  Error failure(const StreamSpec& spec, const Slice& slice) {
-    KeptOutput out(spec);
-    try {
-      world.run(connector->read(spec, slice, out));
-    } catch (const Error& error) {
-      INFO(error.what());
-      CHECK(std::string(error.what()).find("canary") == std::string::npos);
-      return error;
-    }
-    FAIL("it did not fail");
-    throw std::logic_error("");
-  }
   std::vector<Partition> partitions() {
     const auto spec = stream("campaigns");
     return world.run(connector->partitions(spec));
@@ -119,6 +54,14 @@ struct Google {
     for (const auto& p : partitions())
       all.push_back(p.id + (p.active ? " " + p.zone.name() : " left out: " + p.inactive_reason));
     return all;
+  }
+
+ private:
+  static std::string with_secrets(const std::string& source) {
+    ::setenv("SLUICE_TEST_GOOGLE_SECRET", "canary-secret", 1);
+    ::setenv("SLUICE_TEST_GOOGLE_REFRESH", refresh_token, 1);
+    ::setenv("SLUICE_TEST_GOOGLE_DEVELOPER", "canary-developer", 1);
+    return source;
   }
 };
 

@@ -239,7 +239,7 @@ TEST_CASE("google: a short throttle is waited out, by the customer alone where i
   CHECK(waited >= 40500ms);
   CHECK(waited < 60s);
 
-  const auto& buckets = google.events.of<Throttled>();
+  const auto& buckets = google.seen.of<Throttled>();
   REQUIRE(buckets.size() == 1);
   CHECK(buckets[0].bucket == "11");
 }
@@ -297,8 +297,8 @@ TEST_CASE("google: a quota that is used up without saying for how long comes bac
     throttled.expect_stream().reply(200, streamed({campaign("1")}));
     CHECK(throttled.read(throttled.stream("campaigns"), whole()).rows.size() == 1);
     CHECK(throttled.http.requests()[2].at - throttled.http.requests()[1].at >= 30s);
-    REQUIRE(throttled.events.of<Throttled>().size() == 1);
-    CHECK(throttled.events.of<Throttled>()[0].bucket == "project");
+    REQUIRE(throttled.seen.of<Throttled>().size() == 1);
+    CHECK(throttled.seen.of<Throttled>()[0].bucket == "project");
   }
 }
 
@@ -361,7 +361,7 @@ TEST_CASE("google: a query is an operation, and following pages are free") {
   google.expect_search().reply(200, R"({"results":[]})");
   google.read(spec, whole());
   std::optional<double> left;
-  for (const auto& state : google.events.of<BucketState>())
+  for (const auto& state : google.seen.of<BucketState>())
     if (state.bucket == "operations") left = state.tokens;
   REQUIRE(left);
   CHECK(*left == Approx(19).margin(0.01));  // of a fifth of the day's, to be had at once
@@ -370,7 +370,7 @@ TEST_CASE("google: a query is an operation, and following pages are free") {
   unlimited.expect_token();
   unlimited.expect_stream().reply(200, streamed({}));
   unlimited.read(unlimited.stream("campaigns"), whole());
-  for (const auto& state : unlimited.events.of<BucketState>()) CHECK(state.bucket != "operations");
+  for (const auto& state : unlimited.seen.of<BucketState>()) CHECK(state.bucket != "operations");
 }
 
 TEST_CASE("google: a backfill spends its share of the operations, the rest is for scheduled runs") {
