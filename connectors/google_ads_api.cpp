@@ -281,9 +281,9 @@ void GoogleApi::check_part(const std::string& part, const std::string& customer)
   if (!verdict.error) return;
   // Rows have been handed on: what a new request could mend, the whole slice has to be read again for.
   const auto said = verdict.error->remedy();
-  const bool again = said == Remedy::shrink || said == Remedy::reauthenticate;
+  const bool again = said == Remedy::shrink || said == Remedy::reauthenticate || said == Remedy::slow_down;
   throw ApiError(again ? Remedy::retry : said, verdict.reason,
-                 fmt::format("{}: in the middle of its rows the API said: {}", context_.source, verdict.error->what()),
+                 fmt::format("{}: in the middle of its rows the API gave: {}", context_.source, verdict.error->what()),
                  verdict.error->wait());
 }
 

@@ -232,8 +232,8 @@ task<void> Customers::read(const StreamSpec& stream, Output& out) {
                       {"status", customer.status}}}});
   }
   RowReader reader(stream);
-  auto batch = reader.map(rows.dump());
-  co_await out.emit(std::move(batch));
+  auto page = reader.map(rows.dump());
+  co_await out.emit(std::move(page.batch));
 }
 
 }  // namespace sluice::google

@@ -16,7 +16,6 @@ using nlohmann::json;
 
 // A quota that comes back later than this is waited for by ending the run.
 constexpr Duration longest_wait = 5min;
-constexpr Duration usual_wait = 30s;
 constexpr Duration wait_for_the_day = 1h;  // where the API does not say how long
 constexpr std::size_t small_body = 4096;
 
@@ -177,22 +176,29 @@ Reaction reaction_by_status(int http, const std::string& status) {
 }
 
 // On searchStream the error document is the element of an array; elsewhere it stands alone. Null: there is none.
-json error_of_document(const std::string& body) {
-  const auto document = read_json(body);
+json error_in(const json& document) {
   if (document.is_array())
     for (const auto& part : document)
       if (part.is_object() && part.contains("error")) return part["error"];
   return member(document, "error");
 }
 
+// Google: an answer without rows has its other members all the same. What has none of them came from somebody else, and
+// must not be taken for an empty window.
+bool is_answer(const json& document) {
+  static constexpr const char* members[] = {"results", "fieldMask", "requestId", "queryResourceConsumption"};
+  return document.is_object() &&
+         std::any_of(std::begin(members), std::end(members), [&](const char* m) { return document.contains(m); });
+}
+
 Verdict quota(const Refusal& refusal, Reaction reaction, const std::string& said, const std::string& customer) {
   const bool own = refusal.of_customer && !customer.empty();
-  const auto wait = refusal.wait.value_or(reaction == Reaction::throttled ? usual_wait : wait_for_the_day);
-  if (reaction == Reaction::throttled && wait <= longest_wait) {
-    auto verdict = failed(Remedy::slow_down, "throttled", said, wait);
+  if (reaction == Reaction::throttled && refusal.wait.value_or(Duration::zero()) <= longest_wait) {
+    auto verdict = failed(Remedy::slow_down, "throttled", said, refusal.wait);
     verdict.throttled_bucket = own ? customer : project_bucket;
     return verdict;
   }
+  const auto wait = refusal.wait.value_or(wait_for_the_day);
   return failed(
       Remedy::postpone, own ? reason::customer_quota : reason::project_quota,
       fmt::format("{}: the quota is used up; the run ends here and starts again in {}. If this happens often, ask "
@@ -263,8 +269,12 @@ std::string GoogleDialect::scrub(std::string text) const {
 }
 
 Verdict GoogleDialect::judge_part(const std::string& part, const std::string& customer) const {
-  if (read_json(part).is_discarded()) return failed(Remedy::retry, "bad_answer", "a part of the answer is not JSON");
-  const auto error = error_of_document(part);
+  const auto document = read_json(part);
+  const auto error = error_in(document);
+  if (error.is_null() && !is_answer(document))
+    return failed(Remedy::retry, "bad_answer",
+                  fmt::format("{}, which is no answer of the Google Ads API; check base_url of the source, and proxies",
+                              beginning_of(scrub(part))));
   if (error.is_null()) return {};
   return judge_error(error, 200, customer, api_version_, [this](std::string text) { return scrub(std::move(text)); });
 }
@@ -276,7 +286,7 @@ Verdict GoogleDialect::judge(const HttpRequest& request, const HttpResponse& res
   // A page of rows is parsed once, by the row mapper; an error stands at the front of its document.
   const bool may_hold_error = body.substr(0, small_body).find("\"error\"") != std::string::npos;
   if (good && !may_hold_error) return {};
-  const auto error = error_of_document(body);
+  const auto error = error_in(read_json(body));
   if (error.is_object())
     return judge_error(error, status, request.scope, api_version_,
                        [this](std::string text) { return scrub(std::move(text)); });
@@ -285,7 +295,7 @@ Verdict GoogleDialect::judge(const HttpRequest& request, const HttpResponse& res
       fmt::format("the API answered HTTP {} with {}", status, beginning_of(scrub(body.substr(0, small_body))));
   if (status == 404) return version_ended(what, api_version_);
   if (status == 429) {
-    auto verdict = failed(Remedy::slow_down, "throttled", what, retry_after(response).value_or(usual_wait));
+    auto verdict = failed(Remedy::slow_down, "throttled", what, retry_after(response));
     verdict.throttled_bucket = project_bucket;
     return verdict;
   }

@@ -37,7 +37,7 @@ class StreamedRows final : public BodyReader {
         api_.check_part(part->text, customer_);
         continue;
       }
-      auto batch = rows_.map(std::move(part->text));
+      auto batch = std::move(rows_.map(std::move(part->text)).batch);
       given_ = true;
       co_await out_.emit(std::move(batch));
     }
@@ -94,8 +94,8 @@ Instant instant_of(const std::string& text) {
   return *when;
 }
 
-std::string next_page(const std::string& body) {
-  const auto page = read_json(body);
+std::string next_page(const std::string& envelope) {
+  const auto page = read_json(envelope);
   const auto token = page.is_object() ? page.value("nextPageToken", json()) : json();
   return token.is_string() ? token.get<std::string>() : std::string();
 }
@@ -119,8 +119,10 @@ RowReader::RowReader(const StreamSpec& stream) : mapper_(stream) {
         zeros_.push_back(i);
 }
 
-Batch RowReader::map(std::string page, std::string_view member) {
-  return finish(std::move(mapper_.map(std::move(page), member).batch));
+MappedPage RowReader::map(std::string page, std::string_view member) {
+  auto mapped = mapper_.map(std::move(page), member);
+  mapped.batch = finish(std::move(mapped.batch));
+  return mapped;
 }
 
 Batch RowReader::finish(Batch batch) const {
@@ -146,7 +148,7 @@ Batch RowReader::map_saved(std::string reply) {
   for (auto part = answer.next(); part; part = answer.next())
     if (part->kind == JsonRowStream::Part::Kind::rows)
       rows += (rows.empty() ? "" : ",") + part->text.substr(1, part->text.size() - 2);
-  return map("[" + rows + "]");
+  return map("[" + rows + "]").batch;
 }
 
 // One slice on its way.
@@ -227,10 +229,11 @@ task<void> Reports::read_pages(Job& job, const std::string& query) {
       if (error.reason() != reason::stale_page) throw;
       throw Error(Remedy::retry, fmt::format("{}; the slice is read again from its first page", error.what()));
     }
-    token = next_page(answer->body);
-    auto batch = job.rows.map(std::move(answer->body), rows_member);
+    auto page = job.rows.map(std::move(answer->body), rows_member);
+    api_.check_part(page.envelope, job.partition.id);
+    token = next_page(page.envelope);
     job.given = true;
-    co_await job.out->emit(std::move(batch));
+    co_await job.out->emit(std::move(page.batch));
     if (token.empty()) co_return;
     guard.visit(token);
   }

@@ -13,7 +13,7 @@ class RowReader {
  public:
   explicit RowReader(const StreamSpec& stream);
   // A JSON array of rows, or with `member` an object with them in that member.
-  Batch map(std::string page, std::string_view member = {});
+  MappedPage map(std::string page, std::string_view member = {});
   // A saved answer of search or searchStream, or rows by themselves.
   Batch map_saved(std::string reply);
 

@@ -261,11 +261,22 @@ class Run {
       if (failures.size() > 1) ended.message += fmt::format(" (and {} more failures)", failures.size() - 1);
       const auto passing = [](const LoadFailure& f) { return f.passing; };
       ended.passing = std::any_of(failures.begin(), failures.end(), passing);
-      for (const auto& failure : failures) ended.wait = std::max(ended.wait, failure.wait);
+      ended.wait = least_wait(failures);
     } else {
       ended.message = fmt::format("{}", fmt::join(remarks_, "; "));
     }
     return ended;
+  }
+
+  // Until another run is worth while for any of them.
+  static std::optional<Duration> least_wait(const std::vector<LoadFailure>& failures) {
+    std::optional<Duration> least;
+    for (const auto& failure : failures) {
+      if (!failure.passing) continue;
+      if (!failure.wait) return {};
+      least = std::min(least.value_or(*failure.wait), *failure.wait);
+    }
+    return least;
   }
 
   const Pipeline& pipeline_;

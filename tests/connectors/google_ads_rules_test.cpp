@@ -153,6 +153,29 @@ TEST_CASE("google: an error in the middle of the rows fails the slice") {
   CHECK(google.failure(google.stream("campaigns"), whole()).remedy() == Remedy::give_up);
 }
 
+TEST_CASE("google: what is not an answer of the API is no empty window") {
+  for (const auto* foreign : {R"({"message":"log in"})", "[{}]", R"([{"results":[]},{"error":{"code":500,}}])"}) {
+    CAPTURE(foreign);
+    Google google;
+    google.expect_token();
+    google.expect_stream().reply(200, foreign);
+    CHECK(google.failure(google.stream("campaigns"), whole()).remedy() == Remedy::retry);
+  }
+  Google pages("customers: [\"11\"]\nmethod: search");
+  pages.expect_token();
+  pages.expect_search().reply(200, R"({"message":"log in"})");
+  const auto error = pages.failure(pages.stream("campaigns"), whole());
+  CHECK(error.remedy() == Remedy::retry);
+  CHECK_THAT(error.what(), Catch::Contains("check base_url"));
+}
+
+TEST_CASE("google: a throttle in the middle of the rows is a failure, which ends, and not a wait, which does not") {
+  Google google;
+  google.expect_token();
+  google.expect_stream().reply(200, "[" + chunk({campaign("1")}) + "," + refusal(429, "RESOURCE_EXHAUSTED") + "]");
+  CHECK(google.failure(google.stream("campaigns"), whole()).remedy() == Remedy::retry);
+}
+
 TEST_CASE("google: an error document is understood bare and in an array, with the request's id") {
   const auto document = refusal(400, "INVALID_ARGUMENT", "queryError", "UNRECOGNIZED_FIELD");
   for (const auto& body : {document, "[" + document + "]"}) {
@@ -296,7 +319,7 @@ TEST_CASE("google: a quota that is used up without saying for how long comes bac
     throttled.expect_stream().reply(429, body);
     throttled.expect_stream().reply(200, streamed({campaign("1")}));
     CHECK(throttled.read(throttled.stream("campaigns"), whole()).rows.size() == 1);
-    CHECK(throttled.http.requests()[2].at - throttled.http.requests()[1].at >= 30s);
+    CHECK(throttled.http.requests()[2].at - throttled.http.requests()[1].at >= 60s);
     REQUIRE(throttled.seen.of<Throttled>().size() == 1);
     CHECK(throttled.seen.of<Throttled>()[0].bucket == "project");
   }

@@ -28,6 +28,17 @@ TEST_CASE("a quota that is used up for hours fails the slice at once, and the ru
   CHECK(ended.wait == Duration(9h));
 }
 
+TEST_CASE("one account's quota does not keep the others from the next try") {
+  Fixture f;
+  f.connector.accounts.emplace_back("b");
+  const auto other = GENERATE(std::optional<Duration>(), std::optional<Duration>(2h));
+  f.connector.answers["a/2026-03-02"].errors.emplace_back(Remedy::postpone, "the quota is used up", 9h);
+  auto& errors = f.connector.answers["b/2026-03-02"].errors;
+  if (other) errors.emplace_back(Remedy::postpone, "its quota too", other);
+  if (!other) errors.assign(10, Error(Remedy::retry, "connection reset"));
+  CHECK(f.run().wait == other);
+}
+
 TEST_CASE("what is refused for a whole partition is not asked for slice after slice") {
   Fixture f;
   f.connector.accounts.emplace_back("b");
