@@ -348,7 +348,6 @@ task<void> HttpServer::Impl::session(tcp::socket socket) {
     ~Listed() { list.erase(at); }
   };
   const Listed listed(open, &stream);
-  std::exception_ptr failure;
   try {
     error_code refused;
     if (tls) {
@@ -358,9 +357,8 @@ task<void> HttpServer::Impl::session(tcp::socket socket) {
     Session session(stream, options, handler, clock, followers);
     if (!refused) co_await session.converse();
   } catch (...) {
-    failure = std::current_exception();
+    // A peer that went away, or a stop: neither is anybody's failure. What a handler throws is answered in reply_to.
   }
-  // A peer that went away, or a stop: neither is anybody's failure.
 }
 
 HttpServer::HttpServer(asio::any_io_executor executor, Clock& clock, ServerOptions options, Handler& handler)
