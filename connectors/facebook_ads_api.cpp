@@ -169,7 +169,7 @@ task<HttpResponse> GraphApi::call(ApiRequest request) {
 }
 
 void GraphApi::throttled(const Verdict& verdict) {
-  api_->throttled(verdict.throttled_bucket, *verdict.error);
+  api_->throttled(verdict);
 }
 
 EdgeWalk::EdgeWalk(GraphApi& api, RowMapper& mapper, std::string node, Headers parameters, Caller caller)

@@ -200,15 +200,9 @@ ApiRequest GoogleApi::request(const char* method, const std::string& path, const
 
 task<void> GoogleApi::stream(std::string customer, std::string query, Caller caller, BodyReader& reader) {
   open();
-  refuse_while_exhausted(customer);
   auto asked = request("POST", fmt::format("customers/{}/googleAds:searchStream", customer), customer, caller);
   asked.http.body = json{{"query", query}}.dump();
-  try {
-    co_await api_->stream(std::move(asked), reader);
-  } catch (const ApiError& error) {
-    remember(customer, error);
-    throw;
-  }
+  co_await api_->stream(std::move(asked), reader);
 }
 
 task<HttpResponse> GoogleApi::search(std::string customer, std::string query, std::string page_token, Caller caller) {
@@ -249,36 +243,15 @@ task<bool> GoogleApi::alive(std::string version) {
 }
 
 task<HttpResponse> GoogleApi::call(ApiRequest request) {
-  const auto customer = request.http.scope;
-  refuse_while_exhausted(customer);
-  try {
-    auto answer = co_await api_->call(std::move(request));
-    if (const auto theirs = date_of(answer)) ahead_ = context_.clock.now() - *theirs;
-    co_return answer;
-  } catch (const ApiError& error) {
-    remember(customer, error);
-    throw;
-  }
+  auto answer = co_await api_->call(std::move(request));
+  if (const auto theirs = date_of(answer)) ahead_ = context_.clock.now() - *theirs;
+  co_return answer;
 }
 
-void GoogleApi::refuse_while_exhausted(const std::string& customer) const {
-  for (const auto& whose : {std::string(), customer}) {
-    const auto at = exhausted_.find(whose);
-    if (at == exhausted_.end() || at->second.until <= context_.clock.uptime()) continue;
-    throw Error(Remedy::postpone, at->second.message, at->second.until - context_.clock.uptime());
-  }
-}
-
-void GoogleApi::remember(const std::string& customer, const ApiError& error) {
-  if (error.remedy() != Remedy::postpone) return;
-  const auto until = context_.clock.uptime() + error.wait().value_or(Duration(1h));
-  const auto whose = error.reason() == reason::customer_quota ? customer : std::string();
-  exhausted_.insert_or_assign(whose, Exhausted{until, error.what()});
-}
-
-void GoogleApi::check_part(const std::string& part, const std::string& customer) const {
+void GoogleApi::check_part(const std::string& part, const std::string& customer) {
   const auto verdict = dialect_->judge_part(part, customer);
   if (!verdict.error) return;
+  if (!verdict.throttled_bucket.empty()) api_->throttled(verdict);
   // Rows have been handed on: what a new request could mend, the whole slice has to be read again for.
   const auto said = verdict.error->remedy();
   const bool again = said == Remedy::shrink || said == Remedy::reauthenticate || said == Remedy::slow_down;

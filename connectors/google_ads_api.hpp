@@ -23,7 +23,7 @@ struct Caller {
 };
 
 // The Google Ads API under one credential. Made without I/O: references resolve and the HTTP client is made at first
-// use. A quota that is used up for hours is remembered: until it is back, requests fail with Remedy::postpone unsent.
+// use.
 class GoogleApi {
  public:
   GoogleApi(const Settings& source, const ConnectorContext& context);
@@ -48,25 +48,18 @@ class GoogleApi {
   void reach(const std::string& customer, const std::string& manager) { managers_[customer] = manager; }
   bool by_pages() const { return by_pages_; }
   const std::string& version() const { return version_; }
-  // Of a part of a streamed answer: throws when it is an error.
-  void check_part(const std::string& part, const std::string& customer) const;
+  // Of a part of an answer: throws when it is an error, or was not written by the API.
+  void check_part(const std::string& part, const std::string& customer);
   Clock& clock() const { return context_.clock; }
   // By Google's clock, as far as an answer has told it.
   Instant now() const { return context_.clock.now() - ahead_; }
   const asio::any_io_executor& executor() const { return context_.executor; }
 
  private:
-  struct Exhausted {
-    Duration until;  // by Clock::uptime
-    std::string message;
-  };
-
   void open();
   ApiRequest request(const char* method, const std::string& path, const std::string& customer,
                      const Caller& caller) const;
   task<HttpResponse> call(ApiRequest request);
-  void refuse_while_exhausted(const std::string& customer) const;
-  void remember(const std::string& customer, const ApiError& error);
   OAuthToken::Grant grant() const;
 
   Settings source_;
@@ -77,8 +70,7 @@ class GoogleApi {
   std::string base_, login_;
   std::vector<std::string> customers_;
   std::map<std::string, std::string> managers_;
-  std::map<std::string, Exhausted> exhausted_;  // by customer; "": the project
-  Duration ahead_{};                            // our clock is, of Google's
+  Duration ahead_{};  // our clock is, of Google's
   std::unique_ptr<HttpClient> own_http_;
   std::unique_ptr<GoogleDialect> dialect_;
   std::unique_ptr<Api> api_;

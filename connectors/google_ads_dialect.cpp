@@ -6,6 +6,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "connectors/google_ads_json.hpp"
 #include "core/read_json.hpp"
 
 namespace sluice::google {
@@ -81,17 +82,6 @@ const Rule* find_rule(std::string_view kind, std::string_view value) {
   return at == std::end(rules) ? nullptr : &*at;
 }
 
-const json& member(const json& object, const char* name) {
-  static const json nothing;
-  if (!object.is_object()) return nothing;
-  const auto at = object.find(name);
-  return at == object.end() ? nothing : *at;
-}
-
-std::string text_of(const json& value) {
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 // "40591s", a fraction possible.
 std::optional<Duration> seconds_of(std::string_view text) {
   double value = 0;
@@ -114,13 +104,12 @@ struct Refusal {
   std::optional<Duration> wait;
   bool of_customer = false;  // the quota that is used up is the customer's own
 
-  explicit Refusal(const json& error)
-      : message(text_of(member(error, "message"))), status(text_of(member(error, "status"))) {
+  explicit Refusal(const json& error) : message(text_of(error, "message")), status(text_of(error, "status")) {
     const auto& details = member(error, "details");
     if (!details.is_array()) return;
     for (const auto& detail : details) {
-      if (reason.empty()) reason = text_of(member(detail, "reason"));
-      if (request_id.empty()) request_id = text_of(member(detail, "requestId"));
+      if (reason.empty()) reason = text_of(detail, "reason");
+      if (request_id.empty()) request_id = text_of(detail, "requestId");
       const auto& errors = member(detail, "errors");
       if (!errors.is_array()) continue;
       for (const auto& one : errors) take(one);
@@ -141,15 +130,15 @@ struct Refusal {
     const auto& code = member(one, "errorCode");
     if (!code.is_object() || code.empty()) return;
     const auto name = code.begin().key();
-    const auto said = text_of(code.begin().value());
+    const auto said = text_of(code, name.c_str());
     if (!kind.empty() && (find_rule(kind, value) || !find_rule(name, said))) return;
     kind = name;
     value = said;
-    if (const auto own = text_of(member(one, "message")); !own.empty()) message = own;
+    if (const auto own = text_of(one, "message"); !own.empty()) message = own;
     const auto& quota = member(member(one, "details"), "quotaErrorDetails");
-    wait = seconds_of(text_of(member(quota, "retryDelay")));
+    wait = seconds_of(text_of(quota, "retryDelay"));
     if (!wait) wait = retry_in(message);
-    of_customer = text_of(member(quota, "rateScope")) == "ACCOUNT";
+    of_customer = text_of(quota, "rateScope") == "ACCOUNT";
   }
 };
 
@@ -193,18 +182,16 @@ bool is_answer(const json& document) {
 
 Verdict quota(const Refusal& refusal, Reaction reaction, const std::string& said, const std::string& customer) {
   const bool own = refusal.of_customer && !customer.empty();
-  if (reaction == Reaction::throttled && refusal.wait.value_or(Duration::zero()) <= longest_wait) {
-    auto verdict = failed(Remedy::slow_down, "throttled", said, refusal.wait);
-    verdict.throttled_bucket = own ? customer : project_bucket;
-    return verdict;
-  }
-  const auto wait = refusal.wait.value_or(wait_for_the_day);
-  return failed(
-      Remedy::postpone, own ? reason::customer_quota : reason::project_quota,
-      fmt::format("{}: the quota is used up; the run ends here and starts again in {}. If this happens often, ask "
-                  "for a higher access level, or read less often",
-                  said, format_duration(std::chrono::floor<std::chrono::seconds>(wait))),
-      wait);
+  const bool soon = reaction == Reaction::throttled && refusal.wait.value_or(Duration::zero()) <= longest_wait;
+  auto verdict =
+      soon ? failed(Remedy::slow_down, "throttled", said, refusal.wait)
+           : failed(Remedy::postpone, own ? reason::customer_quota : reason::project_quota,
+                    said +
+                        ": the quota is used up; if this happens often, ask for a higher access level, or read "
+                        "less often",
+                    refusal.wait.value_or(wait_for_the_day));
+  verdict.throttled_bucket = own ? customer : project_bucket;
+  return verdict;
 }
 
 Verdict judge_error(const json& error, int http, const std::string& customer, const std::string& version,

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "connectors/google_ads_fields.hpp"
+#include "connectors/google_ads_json.hpp"
 #include "connectors/google_ads_streams.hpp"
 #include "core/json_rows.hpp"
 #include "core/read_json.hpp"
@@ -26,7 +27,7 @@ constexpr std::size_t most_changes = 10'000;  // Google: in one answer about cha
 // Hands the rows of a streamed answer on as they arrive.
 class StreamedRows final : public BodyReader {
  public:
-  StreamedRows(RowReader& rows, const GoogleApi& api, const std::string& customer, Output& out)
+  StreamedRows(RowReader& rows, GoogleApi& api, const std::string& customer, Output& out)
       : rows_(rows), api_(api), customer_(customer), out_(out), answer_(rows_member) {}
 
   void begin(const HttpResponse&) override { answer_ = JsonRowStream(rows_member); }
@@ -48,7 +49,7 @@ class StreamedRows final : public BodyReader {
 
  private:
   RowReader& rows_;
-  const GoogleApi& api_;
+  GoogleApi& api_;
   const std::string& customer_;
   Output& out_;
   JsonRowStream answer_;
@@ -92,12 +93,6 @@ Instant instant_of(const std::string& text) {
   if (!when)
     throw Error(Remedy::give_up, fmt::format("the progress \"{}\" is not an instant like 2026-03-01T12:00:00Z", text));
   return *when;
-}
-
-std::string next_page(const std::string& envelope) {
-  const auto page = read_json(envelope);
-  const auto token = page.is_object() ? page.value("nextPageToken", json()) : json();
-  return token.is_string() ? token.get<std::string>() : std::string();
 }
 
 }  // namespace
@@ -219,7 +214,6 @@ task<void> Reports::read_query(Job& job, std::string query) {
 
 task<void> Reports::read_pages(Job& job, const std::string& query) {
   PageGuard guard;
-  std::optional<Error> stale;
   for (std::string token;;) {
     Caller caller(*job.out);
     std::optional<HttpResponse> answer;
@@ -231,7 +225,7 @@ task<void> Reports::read_pages(Job& job, const std::string& query) {
     }
     auto page = job.rows.map(std::move(answer->body), rows_member);
     api_.check_part(page.envelope, job.partition.id);
-    token = next_page(page.envelope);
+    token = text_of(read_json(page.envelope), "nextPageToken");
     job.given = true;
     co_await job.out->emit(std::move(page.batch));
     if (token.empty()) co_return;

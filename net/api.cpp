@@ -35,9 +35,19 @@ std::string advice_for(const Error& error) {
     case Remedy::retry:
       return "; it may pass by itself: the pipeline's next run asks again. If it stays, look at the source's status "
              "page and at the network between here and there";
+    case Remedy::postpone:
+      return fmt::format(
+          "; nothing more of it is sent for {}: the run ends here, and another one starts then",
+          format_duration(std::chrono::ceil<std::chrono::seconds>(error.wait().value_or(Duration::zero()))));
     default:
       return "";
   }
+}
+
+// Which buckets a refusal is about.
+std::vector<std::string> buckets_of(const ApiRequest& request, const std::string& throttled_bucket) {
+  if (throttled_bucket.empty()) return request.buckets;
+  return {throttled_bucket};
 }
 
 // Keeps what a refusal says, hands a good answer on, and knows whether anything was handed on.
@@ -88,6 +98,7 @@ struct Api::Exchange {
   std::string throttled_bucket;
   std::int64_t renewals_seen = 0;
   bool handed_on = false;
+  bool sent = true;  // false: the other side has not seen anything of it
 };
 
 Api::Api(ApiOptions options, HttpClient& http, Dialect& dialect, Clock& clock, Events& events, Rng& rng)
@@ -114,6 +125,7 @@ task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
     Exchange result = co_await exchange(request, reader);
     permit.release();
     if (!result.error) co_return result;
+    if (!result.sent) give_back(request);
     co_await recover(request, attempts, result);
   }
 }
@@ -168,8 +180,10 @@ task<void> Api::stand_in_line(const ApiRequest& request, Attempts& attempts) {
     }
   };
   Place place{*this, queue_.insert(queue_.end(), &request)};
-  for (auto [wait, name] = longest_wait(place.at, request); wait > Duration::zero();
-       std::tie(wait, name) = longest_wait(place.at, request)) {
+  for (;;) {
+    refuse_if_closed(request, attempts);
+    const auto [wait, name] = longest_wait(place.at, request);
+    if (wait <= Duration::zero()) break;
     const auto began = clock_.uptime();
     co_await with_timeout(clock_, std::min(wait, longest_sleep), meeting_->sooner.wait());
     const auto slept = clock_.uptime() - began;
@@ -204,6 +218,7 @@ task<Api::Exchange> Api::exchange(const ApiRequest& request, BodyReader* reader)
     Exchange failed;
     failed.error = std::move(unsigned_for);
     failed.reason = "token";
+    failed.sent = false;
     co_return failed;
   }
   HttpRequest http = request.http;
@@ -245,6 +260,7 @@ task<Api::Exchange> Api::transfer(HttpRequest request, BodyReader* reader) {
     done.code = error.code();
     result.reason = reason_of(error.code());
     result.error = error;
+    result.sent = error.code() != "connect" && error.code() != "resolve";
   }
   result.handed_on = watched && watched->handed_on();
   done.took = clock_.uptime() - began;
@@ -270,17 +286,21 @@ task<void> Api::recover(const ApiRequest& request, Attempts& attempts, const Exc
   std::optional<Duration> delay;
   if (request.retry && !failed.handed_on && remedy == Remedy::retry)
     delay = options_.retry.delay(attempts.failures, spent, *failed.error, rng_);
-  if (!delay) {
-    auto message = fmt::format("{}: {} ({}", options_.source, failed.error->what(), where_of(request.http));
-    if (attempts.tries > 1)
-      message +=
-          fmt::format(", tried {} times in {}", attempts.tries,
-                      format_duration(std::chrono::floor<std::chrono::seconds>(clock_.uptime() - attempts.began)));
-    throw ApiError(remedy, failed.reason, message + ")" + advice_for(*failed.error), failed.error->wait());
-  }
+  if (remedy == Remedy::postpone)
+    for (const auto& name : buckets_of(request, failed.throttled_bucket)) close(name, *failed.error, failed.reason);
+  if (!delay) throw failure(request, attempts, *failed.error, failed.reason);
   events_.emit(RequestRetried{options_.source, failed.reason, failed.error->what(), *delay});
   co_await sleep(request, *delay);
   attempts.waited += std::min(*delay, std::max(Duration::zero(), failed.error->wait().value_or(Duration::zero())));
+}
+
+ApiError Api::failure(const ApiRequest& request, const Attempts& attempts, const Error& error,
+                      const std::string& reason) const {
+  auto message = fmt::format("{}: {} ({}", options_.source, error.what(), where_of(request.http));
+  if (attempts.tries > 1)
+    message += fmt::format(", tried {} times in {}", attempts.tries,
+                           format_duration(std::chrono::floor<std::chrono::seconds>(clock_.uptime() - attempts.began)));
+  return ApiError(error.remedy(), reason, message + ")" + advice_for(error), error.wait());
 }
 
 task<bool> Api::renew_after(std::int64_t renewals_seen) {
@@ -300,7 +320,35 @@ task<bool> Api::renew_after(std::int64_t renewals_seen) {
   co_return renewed_;
 }
 
-void Api::throttled(const std::string& name, const Error& error) {
+void Api::refuse_if_closed(const ApiRequest& request, const Attempts& attempts) const {
+  for (const auto& name : request.buckets) {
+    const auto at = closed_.find(name);
+    if (at == closed_.end() || at->second.until <= clock_.uptime()) continue;
+    const Error error(Remedy::postpone, at->second.message, at->second.until - clock_.uptime());
+    throw failure(request, attempts, error, at->second.reason);
+  }
+}
+
+void Api::close(const std::string& name, const Error& error, const std::string& reason) {
+  const auto until = clock_.uptime() + error.wait().value_or(Duration::zero());
+  closed_.insert_or_assign(name, Closed{until, reason, error.what()});
+  if (meeting_) meeting_->sooner.notify_all();
+}
+
+// Nothing of the call has left.
+void Api::give_back(const ApiRequest& request) {
+  for (const auto& name : request.buckets) bucket(name).take(clock_.uptime(), -request.cost, request.priority);
+  meeting_->sooner.notify_all();
+}
+
+void Api::throttled(const Verdict& verdict) {
+  if (verdict.error->remedy() == Remedy::postpone)
+    close(verdict.throttled_bucket, *verdict.error, verdict.reason);
+  else
+    throttle(verdict.throttled_bucket, *verdict.error);
+}
+
+void Api::throttle(const std::string& name, const Error& error) {
   const double luck = std::uniform_real_distribution<double>(0, 1)(rng_);
   const bool begins = bucket(name).throttled(clock_.uptime(), error.wait(), luck);
   if (begins) tell_trouble(name, error.what());
@@ -308,11 +356,10 @@ void Api::throttled(const std::string& name, const Error& error) {
 }
 
 task<void> Api::pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed) {
-  auto names = request.buckets;
-  if (!failed.throttled_bucket.empty()) names = {failed.throttled_bucket};
+  const auto names = buckets_of(request, failed.throttled_bucket);
   auto until = clock_.uptime();
   for (const auto& name : names) {
-    throttled(name, *failed.error);
+    throttle(name, *failed.error);
     until = std::max(until, bucket(name).paused_until());
   }
   // A call may be throttled by a bucket that it was not known to count against: then it has to wait here.

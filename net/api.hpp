@@ -24,10 +24,11 @@ struct Usage {
 
 // What an answer means.
 struct Verdict {
-  std::optional<Error> error;    // nothing: a good answer. Its message says what the API said and what to do about it
-  std::string reason;            // of an error, a word: throttled, server_error, bad_answer, token, …
-  std::string throttled_bucket;  // whose pause it is when error.remedy() == slow_down; empty: all of the call's buckets
-  std::vector<Usage> usage;      // read from the headers of every answer, refusals too
+  std::optional<Error> error;  // nothing: a good answer. Its message says what the API said and what to do about it
+  std::string reason;          // of an error, a word: throttled, server_error, bad_answer, token, …
+  // Which bucket pauses (slow_down), or is closed until its quota is back (postpone); empty: all of the call's.
+  std::string throttled_bucket;
+  std::vector<Usage> usage;  // read from the headers of every answer, refusals too
   std::optional<std::string> version_warning;
 };
 
@@ -84,13 +85,15 @@ class Api {
   Api(ApiOptions options, HttpClient& http, Dialect& dialect, Clock& clock, Events& events, Rng& rng);
 
   // A good answer, or ApiError: `shrink`, `give_up` or `reauthenticate` at once, `retry` when the tries are used up.
+  // After `postpone` all calls of the bucket fail with it until the error's wait is over: those that come, and those
+  // that wait for their turn; none of them is sent.
   task<HttpResponse> call(ApiRequest request);
   // The same for an answer read piece by piece; retried only until the first piece has been handed on.
   task<void> stream(ApiRequest request, BodyReader& reader);
 
-  // Throttled otherwise than by an answer's verdict (a job on the other side ran into the quota): the bucket pauses as
-  // after a refused call.
-  void throttled(const std::string& bucket, const Error& error);
+  // Throttled otherwise than by a call's answer (a job on the other side ran into the quota, or an answer ended with
+  // it): the verdict's bucket pauses, or is closed, as after a refused call.
+  void throttled(const Verdict& verdict);
 
   // What keeps its calls waiting at present, for people; empty where none waits for more than a moment.
   std::string waiting_for();
@@ -101,6 +104,11 @@ class Api {
   struct Attempts;
   struct Exchange;
   using Line = std::list<const ApiRequest*>;  // calls that wait for their turn, in the order of their coming
+  // Of a bucket whose quota comes back in hours.
+  struct Closed {
+    Duration until;  // by Clock::uptime
+    std::string reason, message;
+  };
   // What the tasks that use the Api wait for. Made by the first of them: it knows the executor.
   struct Meeting {
     Signal sooner;  // a turn may come earlier than was foreseen
@@ -120,6 +128,14 @@ class Api {
   task<bool> renew_after(std::int64_t renewals_seen);
   task<void> pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
 
+  // Throws the error that closed one of the call's buckets, with what is left of its wait.
+  void refuse_if_closed(const ApiRequest& request, const Attempts& attempts) const;
+  void close(const std::string& name, const Error& error, const std::string& reason);
+  void throttle(const std::string& name, const Error& error);
+  void give_back(const ApiRequest& request);
+  // As the caller gets it: who, what, where, and what to do.
+  ApiError failure(const ApiRequest& request, const Attempts& attempts, const Error& error,
+                   const std::string& reason) const;
   bool held_elsewhere(const ApiRequest& other, const std::vector<std::string>& mine);
   std::pair<Duration, std::string> longest_wait(Line::const_iterator place, const ApiRequest& request);
   TokenBucket& bucket(const std::string& name);
@@ -135,6 +151,7 @@ class Api {
   Events& events_;
   Rng& rng_;
   std::map<std::string, TokenBucket> buckets_;
+  std::map<std::string, Closed> closed_;
   Line queue_;
   std::optional<Meeting> meeting_;
   std::int64_t renewals_ = 0;         // how often a new credential was asked for, with whatever result

@@ -28,6 +28,7 @@ class TokenBucket {
   };
   // How long until `cost` can be taken (zero: now). Takes nothing, so a caller that goes away leaves nothing behind.
   Duration wait(Duration now, double cost, Priority priority, const Ahead& ahead) const;
+  // A cost below zero gives back what was taken for nothing.
   void take(Duration now, double cost, Priority priority);
 
   void succeeded(Duration now);

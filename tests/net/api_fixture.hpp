@@ -33,6 +33,10 @@ class TestDialect final : public Dialect {
       case 401:
         verdict.error.emplace(Remedy::reauthenticate, "the token is not valid");
         break;
+      case 402:
+        verdict.error.emplace(Remedy::postpone, "the quota of the day is used up", wait);
+        verdict.reason = "quota";
+        break;
       case 413:
         verdict.error.emplace(Remedy::shrink, "too much data");
         break;
@@ -102,6 +106,13 @@ struct Bench {
   task<void> call_and_note(ApiRequest request, std::vector<Duration>& done) {
     co_await api().call(std::move(request));
     done.push_back(now());
+  }
+  task<void> call_and_keep(ApiRequest request, std::vector<std::pair<Duration, ApiError>>& failures) {
+    try {
+      co_await api().call(std::move(request));
+    } catch (const ApiError& error) {
+      failures.emplace_back(now(), error);
+    }
   }
   // Calls side by side; when each of them was done.
   std::vector<Duration> call_all(std::vector<ApiRequest> requests) {

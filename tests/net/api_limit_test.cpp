@@ -276,3 +276,60 @@ TEST_CASE("a bucket may have a limit of its own") {
   CHECK(bench.call_all(std::vector<ApiRequest>(3, get("/me", {"account", "day"}))).back() >= 20s);
   CHECK(bench.call_all(std::vector<ApiRequest>(3, get("/me"))).back() < 21s);
 }
+
+TEST_CASE("a quota that comes back in hours ends the calls that stand in line, unsent, and those that come") {
+  Bench bench;
+  bench.options.limit = RateLimit{0.01, 1, 0.75, 0.3};
+  bench.http.latency(1s);
+  bench.http.expect("GET /first").reply(402, "", {{"Retry-After", "36000"}});
+  std::vector<std::pair<Duration, ApiError>> failures;
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(bench.world.executor());
+    for (const auto* path : {"/first", "/second", "/third"})
+      group.spawn(bench.call_and_keep(get(path, {"project", "act_1"}), failures));
+    co_await group.join();
+  };
+  bench.world.run(body());
+  CHECK(bench.http.everything_seen());
+  REQUIRE(failures.size() == 3);
+  for (const auto& [at, error] : failures) {
+    CHECK(at == 1s);
+    CHECK(error.remedy() == Remedy::postpone);
+    CHECK(error.reason() == "quota");
+    CHECK(error.wait() == Duration(10h));
+  }
+  CHECK_THAT(failures[1].second.what(),
+             Catch::StartsWith("facebook: the quota of the day is used up (GET api.test/second)") &&
+                 Catch::Contains("nothing more of it is sent for 10h"));
+
+  bench.world.run(bench.world.clock().sleep_for(4h));
+  CHECK(bench.failure_of(get("/later", {"project"})).wait() == Duration(6h));
+  bench.world.run(bench.world.clock().sleep_for(6h));
+  bench.http.expect("GET /later").reply(200);
+  bench.call(get("/later", {"project"}));
+}
+
+TEST_CASE("a quota that comes back in hours stops the calls of its bucket alone") {
+  Bench bench;
+  bench.http.expect("GET /me").reply(402, "", {{"Retry-After", "36000"}, {"X-Throttled", "act_1"}});
+  CHECK(bench.failure_of(get("/me", {"app", "act_1"})).remedy() == Remedy::postpone);
+  CHECK(bench.failure_of(get("/me", {"app", "act_1"})).remedy() == Remedy::postpone);
+  bench.http.expect("GET /other").reply(200);
+  bench.call(get("/other", {"app", "act_2"}));
+  CHECK(bench.http.everything_seen());
+}
+
+TEST_CASE("what never left costs nothing of the limit") {
+  Bench bench;
+  bench.options.limit = RateLimit{0.001, 5, 0.75, 0.3};
+  const auto tokens = [&] { return bench.api().buckets().at("account").tokens(bench.now()); };
+  bench.http.expect("GET /me").fail(HttpError(Remedy::retry, "connect", "connection refused")).times(2);
+  bench.http.expect("GET /me").fail(HttpError(Remedy::retry, "resolve", "no such host"));
+  bench.http.expect("GET /me").reply(200);
+  bench.call(get("/me"));
+  CHECK(tokens() == Approx(4).margin(0.1));
+  bench.http.expect("GET /me").fail(reset());  // perhaps it was read
+  bench.http.expect("GET /me").reply(200);
+  bench.call(get("/me"));
+  CHECK(tokens() == Approx(2).margin(0.1));
+}
