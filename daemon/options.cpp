@@ -114,7 +114,9 @@ std::span<const Option> schedule_options() {
           "latest"),
       option("start_deadline", Value::duration, "A fire that is later than this is dropped."),
       choice("overlap", overlap_words,
-             "A fire while the previous run still goes on: `skip` it, `queue` one, or `replace` the run.", "skip"),
+             "A fire while the previous run still goes on, or waits for a quota: `skip` it, `queue` one, or `replace` "
+             "the run.",
+             "skip"),
       option("jitter", Value::duration, "Spread starts: a stable offset below this, derived from the pipeline's name."),
   };
   return table;

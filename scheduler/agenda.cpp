@@ -24,6 +24,10 @@ bool by_schedule(const Fire& fire) {
   return fire.trigger == "schedule";
 }
 
+bool by_hand(const Fire& fire) {
+  return fire.trigger == "manual" && !fire.begun;
+}
+
 }  // namespace
 
 Agenda::Agenda(ScheduledPipeline pipeline, const PipelineState& remembered, Instant now)
@@ -42,6 +46,14 @@ void Agenda::plan_next() {
   next_ = pipeline_.schedule.next(considered_);
 }
 
+bool Agenda::ready() const {
+  return !busy() && !pending_.empty() && (!held_until_ || by_hand(front()));
+}
+
+std::optional<Instant> Agenda::postponed_until() const {
+  return pending_.empty() || by_hand(front()) ? std::nullopt : held_until_;
+}
+
 std::optional<Instant> Agenda::next_planned() const {
   return fires() ? next_ : std::nullopt;
 }
@@ -54,13 +66,20 @@ std::optional<Instant> Agenda::next_due() const {
 
 std::optional<Instant> Agenda::wake() const {
   auto when = next_due();
-  if (later_ && fires()) when = when ? std::min(*when, later_->due) : later_->due;
+  const auto sooner = [&](Instant other) { when = when ? std::min(*when, other) : other; };
+  if (later_ && fires()) sooner(later_->due);
+  if (const auto until = postponed_until(); until && fires()) sooner(*until);
   return when;
 }
 
 Agenda::Changes Agenda::look(Instant now) {
   Changes changes;
   if (!fires()) return changes;
+  if (held_until_ && *held_until_ <= now) {
+    for (auto& fire : pending_)
+      if (fire.begun) fire.due = *held_until_;
+    held_until_.reset();
+  }
   if (next_ && *next_ + offset_ <= now) accept_due(due_until(now - offset_), now, changes);
   if (later_ && later_->due <= now) {
     const auto fire = *later_;
@@ -118,27 +137,27 @@ void Agenda::accept_due(const std::vector<Instant>& due, Instant now, Changes& c
 
 void Agenda::drop_retry() {
   later_.reset();
-  std::erase_if(pending_, [](const Fire& f) { return f.attempt > 1; });
+  std::erase_if(pending_, [](const Fire& f) { return f.begun; });
 }
 
 // A fire that is due meets what is already there.
 void Agenda::offer(Fire fire, Instant now, Changes& changes) {
   drop_late(now, changes);
-  if (fire.attempt == 1) drop_retry();  // it takes the place of a retry
+  if (!fire.begun && !held_until_) drop_retry();  // it takes the place of a retry
   if (!busy() && pending_.empty()) {
     pending_.push_back(std::move(fire));
     return;
   }
   const auto overlap = pipeline_.schedule.overlap;
-  if (overlap == Overlap::replace && fire.attempt == 1) {
+  if (overlap == Overlap::replace && !fire.begun) {
     std::vector<Instant> replaced;
     for (const auto& f : pending_)
-      if (by_schedule(f)) replaced.push_back(f.planned);
+      if (by_schedule(f) && !f.begun) replaced.push_back(f.planned);
     pending_.clear();
     pending_.push_back(std::move(fire));
     miss("overlap", replaced, changes);
     changes.cancel_running = busy();
-  } else if (!by_schedule(fire) || fire.attempt > 1) {
+  } else if (!by_schedule(fire) || fire.begun) {
     // A dependency is asked about again when the run has ended; a retry is no longer needed.
   } else if (overlap == Overlap::queue) {
     const auto queued = std::find_if(pending_.begin(), pending_.end(), [](const Fire& f) { return f.queued; });
@@ -158,9 +177,7 @@ void Agenda::offer(Fire fire, Instant now, Changes& changes) {
 void Agenda::drop_late(Instant now, Changes& changes) {
   const auto& deadline = pipeline_.schedule.start_deadline;
   if (!deadline) return;
-  const auto too_late = [&](const Fire& f) {
-    return f.trigger != "manual" && f.attempt == 1 && now - f.due > *deadline;
-  };
+  const auto too_late = [&](const Fire& f) { return f.trigger != "manual" && !f.begun && now - f.due > *deadline; };
   std::vector<Instant> dropped;
   for (; !pending_.empty() && too_late(pending_.front()); pending_.pop_front()) {
     dropped.push_back(pending_.front().planned);
@@ -171,9 +188,10 @@ void Agenda::drop_late(Instant now, Changes& changes) {
 
 Fire Agenda::begin() {
   current_ = pending_.front();
-  current_settled_ = !by_schedule(*current_) || current_->attempt > 1;
+  current_settled_ = !by_schedule(*current_) || current_->begun;
   pending_.pop_front();
   later_.reset();
+  held_until_.reset();
   succeeded_.clear();
   return *current_;
 }
@@ -190,7 +208,7 @@ void Agenda::settle(Instant planned) {
   auto owed = Instant::max();
   if (current_ && !current_settled_) owed = current_->planned;
   for (const auto& fire : pending_)
-    if (by_schedule(fire) && fire.attempt == 1) owed = std::min(owed, fire.planned);
+    if (by_schedule(fire) && !fire.begun) owed = std::min(owed, fire.planned);
   if (given_up_ < owed)
     settled_ = given_up_;
   else if (planned < owed)
@@ -214,29 +232,40 @@ void Agenda::ended(Instant now, const RunEnded& ended, Rng& rng) {
   recorded();
   auto fire = *current_;
   current_.reset();
+  fire.begun = true;
   const bool again = ended.passing && ended.outcome != Outcome::succeeded && ended.outcome != Outcome::cancelled;
-  if (!again || !takes_retry(fire.attempt) || !pending_.empty()) return;
+  if (!again || !fires()) return;
+  if (ended.wait && ended.outcome == Outcome::failed) held_until_ = now + *ended.wait;
+  if (!pending_.empty()) return;
+  if (held_until_) {
+    pending_.push_back(std::move(fire));
+    return;
+  }
+  // A quota, perhaps of one account alone, is no failure of the run.
+  if (!ended.wait && !takes_retry(fire.attempt)) return;
   fire.due = now + std::max(backoff(fire.attempt, rng), ended.wait.value_or(Duration::zero()));
-  ++fire.attempt;
+  if (!ended.wait) ++fire.attempt;
   later_ = std::move(fire);
 }
 
 void Agenda::take_up(const RunRecord& last, Instant now, Rng& rng) {
-  if (!last.ended || !last.passing || last.trigger == "backfill") return;
+  if (!last.ended || !last.passing || last.trigger == "backfill" || !fires()) return;
   Fire fire(last.planned, now, last.trigger);
   fire.attempt = last.attempt;
+  fire.begun = true;
   // A run that was cut short with the process did not fail; one that failed, or took the process with it, did.
   if (last.outcome != Outcome::cancelled) {
     if (!takes_retry(last.attempt)) return;
-    fire.due = std::max(now, *last.ended + backoff(last.attempt, rng));
+    const auto wait = backoff(last.attempt, rng);
+    fire.due = std::clamp(*last.ended + wait, now, now + wait);
     ++fire.attempt;
   }
-  if (fires()) later_ = std::move(fire);
+  later_ = std::move(fire);
 }
 
 // Doubles from the least to the most; the jitter keeps pipelines of one source apart.
 Duration Agenda::backoff(int attempt, Rng& rng) const {
-  const auto least = pipeline_.retry.least, most = longest_backoff();
+  const auto least = pipeline_.retry.least, most = std::max(least, pipeline_.retry.most);
   auto base = least;
   for (int i = 1; i < attempt && base < most; ++i) base *= 2;
   const auto low = std::max(least, std::min(base, most * 3 / 4));
@@ -251,15 +280,17 @@ void Agenda::trigger(Instant now) {
   if (!pipeline_.enabled) refuse("it is disabled (enabled: false in its configuration)");
   if (pipeline_.schedule.overlap != Overlap::queue) {
     if (busy()) refuse("it is running; wait for the run to end, or cancel it");
-    if (!pending_.empty()) refuse("it is about to run: it waits for other runs to end (limits.concurrent_runs)");
+    if (ready()) refuse("it is about to run: it waits for other runs to end (limits.concurrent_runs)");
   }
   const auto queued = [](const Fire& f) { return f.queued; };
-  if (std::any_of(pending_.begin(), pending_.end(), queued))
+  const bool at_once = !busy() && !ready();
+  if (!at_once && std::any_of(pending_.begin(), pending_.end(), queued))
     refuse("a run is waiting already for the running one to end");
   Fire fire(now, now, "manual");
-  fire.queued = busy() || !pending_.empty();
-  pending_.push_back(std::move(fire));
+  fire.queued = !at_once;
+  if (at_once) drop_retry();
   later_.reset();
+  pending_.insert(at_once ? pending_.begin() : pending_.end(), std::move(fire));
 }
 
 bool Agenda::forget_waiting() {
@@ -276,7 +307,7 @@ bool Agenda::forget_waiting() {
 void Agenda::pause() {
   paused_ = true;
   later_.reset();
-  std::erase_if(pending_, [](const Fire& f) { return f.trigger != "manual"; });
+  std::erase_if(pending_, [](const Fire& f) { return !by_hand(f); });
   considered_ = settled_;
   if (current_ && by_schedule(*current_)) considered_ = std::max(considered_, current_->planned);
   plan_next();
@@ -306,8 +337,12 @@ void Agenda::configure(ScheduledPipeline pipeline, Instant now) {
   plan_next();
 }
 
+void Agenda::clock_stepped(Duration by) {
+  if (later_) later_->due += by;
+  if (held_until_) *held_until_ += by;
+}
+
 bool Agenda::clock_went_back(Instant now) {
-  if (later_) later_->due = std::min(later_->due, now + (later_->attempt > 1 ? longest_backoff() : offset_));
   if (considered_ <= now + believable) return false;
   considered_ = given_up_ = settled_ = now;
   plan_next();
@@ -321,7 +356,7 @@ const std::vector<std::string>& Agenda::after() const {
 }
 
 bool Agenda::may_follow() const {
-  if (!fires() || after().empty() || (later_ && later_->attempt == 1) || !pending_.empty()) return false;
+  if (!fires() || after().empty() || (later_ && !later_->begun) || !pending_.empty()) return false;
   const auto unfollowed = [this](const std::string& name) { return succeeded_.contains(name); };
   if (!std::all_of(after().begin(), after().end(), unfollowed)) return false;
   return !busy() || pipeline_.schedule.overlap == Overlap::replace;

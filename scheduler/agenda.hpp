@@ -32,6 +32,7 @@ struct Fire {
   int attempt = 1;
   bool missed = false;  // fell due while nobody was there to run it
   bool queued = false;  // waits for the previous run to end
+  bool begun = false;   // a run was made for it: this is another try, and the fire itself is settled
 
   Fire(Instant p, Instant d, std::string t) : planned(p), due(d), trigger(std::move(t)) {}
 };
@@ -52,11 +53,13 @@ class Agenda {
   const ScheduledPipeline& pipeline() const { return pipeline_; }
   bool paused() const { return paused_; }
   bool busy() const { return current_.has_value(); }
-  // A fire waits for its start; nothing of this pipeline is running.
-  bool ready() const { return !busy() && !pending_.empty(); }
+  // A fire waits for its start; neither a run of this pipeline nor a quota stands in its way.
+  bool ready() const;
   const Fire& front() const { return pending_.front(); }
   std::size_t waiting() const { return pending_.size(); }
   const std::optional<Fire>& later() const { return later_; }
+  // Until when a quota that is used up keeps the waiting fire from its start.
+  std::optional<Instant> postponed_until() const;
   // The planned instant of the next fire, and when it falls due; nothing for those that have none, or may not fire.
   std::optional<Instant> next_planned() const;
   std::optional<Instant> next_due() const;
@@ -71,7 +74,9 @@ class Agenda {
   Fire begin();
   // The start is remembered: the fire is settled.
   void recorded();
-  // The run is over. Plans the retry that the pipeline is due, if any.
+  // The run is over. Plans the retry that the pipeline is due, if any. One that loaded nothing because a quota is used
+  // up waits for its start until that is back, with the fires that fall due meanwhile behind it: for `overlap` it goes
+  // on.
   void ended(Instant now, const RunEnded& ended, Rng& rng);
   // The process that ran it is gone: `last` is the pipeline's newest run.
   void take_up(const RunRecord& last, Instant now, Rng& rng);
@@ -85,7 +90,9 @@ class Agenda {
   void pause();
   void resume(Instant now);
   void configure(ScheduledPipeline pipeline, Instant now);
-  // The wall clock was set back. True when it had been so wrong that the schedule starts anew from `now`.
+  // The wall clock was set forward by so much, or back: what waits for a time, and not for an instant, goes on to.
+  void clock_stepped(Duration by);
+  // True when the clock had been so wrong, before it was set back, that the schedule starts anew from `now`.
   bool clock_went_back(Instant now);
 
   // The pipelines that it fires after; empty for others.
@@ -111,8 +118,7 @@ class Agenda {
   void miss(std::string_view reason, const std::vector<Instant>& planned, Changes& changes);
   void miss(std::string_view reason, Instant planned, Changes& changes);
   Duration backoff(int attempt, Rng& rng) const;
-  Duration longest_backoff() const { return std::max(pipeline_.retry.least, pipeline_.retry.most); }
-  bool takes_retry(int attempt) const { return fires() && attempt < pipeline_.retry.runs; }
+  bool takes_retry(int attempt) const { return attempt < pipeline_.retry.runs; }
 
   ScheduledPipeline pipeline_;
   Duration offset_{};
@@ -126,8 +132,9 @@ class Agenda {
   std::deque<Fire> pending_;
   std::optional<Fire> current_;
   bool current_settled_ = false;
-  std::optional<Fire> later_;        // a retry, or a dependency's jitter
-  std::set<std::string> succeeded_;  // of `after`, those that have not been followed yet
+  std::optional<Fire> later_;          // a retry, or a dependency's jitter
+  std::optional<Instant> held_until_;  // a quota is used up: of the waiting fires only a person's may start
+  std::set<std::string> succeeded_;    // of `after`, those that have not been followed yet
 };
 
 }  // namespace sluice

@@ -11,6 +11,8 @@ namespace {
 
 // The wall clock may be stepped while the loop sleeps.
 constexpr Duration clock_check = std::chrono::minutes(1);
+// Less than this is the clock's own pace.
+constexpr Duration least_step = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -144,15 +146,17 @@ void Scheduler::Impl::nudge() {
 
 void Scheduler::Impl::look_at_clock() {
   const auto now = clock_.now();
-  if (now < last_look_) {
+  const auto step = now - clock_.uptime() - started_counting_;
+  if (step >= least_step || step <= -least_step) {
+    started_counting_ += step;
     for (const auto& [name, entry] : entries_) {
+      entry->agenda.clock_stepped(step);
       if (entry->agenda.clock_went_back(now))
         events_.emit(Notice{Level::warning, name, "",
                             "the clock was set back by more than a day: the schedule starts anew from now"});
       place(*entry);
     }
   }
-  last_look_ = now;
   if (draining_) return;
   while (!timers_.empty() && next_wake() <= now) {
     auto& entry = *std::get<Entry*>(*timers_.begin());
@@ -297,13 +301,14 @@ std::vector<PipelineStatus> Scheduler::Impl::status() const {
     status.name = name;
     status.enabled = agenda.pipeline().enabled;
     status.paused = agenda.paused();
-    status.waiting = agenda.waiting() > 0;
+    status.next_retry = agenda.postponed_until();
+    status.waiting = agenda.waiting() > 0 && !status.next_retry;
     if (entry->running) {
       status.running = entry->running->id;
       status.running_since = entry->running->since;
     }
     status.next_fire = agenda.next_due();
-    if (const auto& later = agenda.later()) (later->attempt > 1 ? status.next_retry : status.next_fire) = later->due;
+    if (const auto& later = agenda.later()) (later->begun ? status.next_retry : status.next_fire) = later->due;
     all.push_back(std::move(status));
   }
   return all;

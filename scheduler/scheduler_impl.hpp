@@ -26,7 +26,7 @@ class Scheduler::Impl {
         places_(executor),
         replacing_(executor, 1),
         backfills_(executor, some_of(concurrent_runs)),
-        last_look_(clock.now()) {}
+        started_counting_(clock.now() - clock.uptime()) {}
 
   task<void> replace(std::vector<ScheduledPipeline> pipelines);
   task<void> run();
@@ -130,7 +130,7 @@ class Scheduler::Impl {
   Signal changed_, save_, idle_, stop_, places_;
   Semaphore replacing_;  // the pipelines, one list at a time
   Semaphore backfills_;
-  Instant last_look_;
+  Instant started_counting_;  // what the wall clock says that uptime counts from; it jumps when the clock is stepped
 };
 
 }  // namespace sluice

@@ -210,15 +210,6 @@ TEST_CASE("a run that failed for a passing cause is tried again after the backof
   CHECK(lives.state.pipelines["a"].consecutive_failures == 3);
 }
 
-TEST_CASE("a run that ended because a quota is used up for hours is tried again when it is back, not before") {
-  Lives lives({pipeline("a", "0 13 * * *").retry_after(5min)});
-  Play exhausted(1min, Outcome::failed, true);
-  exhausted.wait = 6h;
-  lives.plays["a"] = {exhausted};
-  lives.live_until("23:00");
-  CHECK(lives.happened() == Texts{"13:00 a", "19:01 a attempt 2"});
-}
-
 TEST_CASE("a run that failed for good, or was cancelled, is not tried again") {
   Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *")});
   lives.plays["a"] = {Play(1min, Outcome::failed, false)};
