@@ -8,6 +8,7 @@
 #include "connectors/google_ads_api.hpp"
 #include "connectors/google_ads_customers.hpp"
 #include "connectors/google_ads_fields.hpp"
+#include "connectors/google_ads_json.hpp"
 #include "connectors/google_ads_rows.hpp"
 #include "connectors/google_ads_streams.hpp"
 #include "core/read_json.hpp"
@@ -17,7 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using namespace google;
-using nlohmann::json;
 
 // Google: days, weeks and hours are kept for 37 months.
 constexpr int kept_months = 36;
@@ -77,11 +77,12 @@ task<void> GoogleAds::ask_types(std::vector<std::string> fields) {
   for (std::string token;;) {
     const auto answer = co_await api_.fields(query, token);
     const auto page = read_json(answer.body);
-    const auto rows = page.is_object() ? page.value("results", json::array()) : json::array();
-    for (const auto& row : rows)
-      types_.insert_or_assign(row.value("name", ""),
-                              type_of(row.value("dataType", ""), row.value("isRepeated", false)));
-    token = page.is_object() ? page.value("nextPageToken", "") : "";
+    if (!page.is_object()) throw Error(Remedy::retry, "the metadata of fields is not the JSON it should be");
+    for (const auto& row : member(page, "results")) {
+      const auto name = text_of(row, "name");
+      types_.insert_or_assign(name, type_of(name, text_of(row, "dataType"), flag_of(row, "isRepeated")));
+    }
+    token = text_of(page, "nextPageToken");
     if (token.empty()) break;
     guard.visit(token);
   }

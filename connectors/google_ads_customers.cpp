@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "connectors/google_ads_json.hpp"
 #include "connectors/google_ads_rows.hpp"
 #include "core/read_json.hpp"
 
@@ -16,26 +17,29 @@ using nlohmann::json;
 
 constexpr Duration good_for = 1h;
 
-std::string text_of(const json& object, const char* name) {
-  const auto at = object.find(name);
-  return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
-}
-
-bool flag_of(const json& object, const char* name) {
-  const auto at = object.find(name);
-  return at != object.end() && *at == json(true);
-}
-
-Customer refused(const std::string& id, const std::string& why) {
+Customer refused(const std::string& id, const Error& why) {
   Customer customer;
   customer.id = id;
   customer.refused = why;
   return customer;
 }
 
+Customer customer_of(const json& object) {
+  Customer one;
+  one.id = text_of(object, "id");
+  if (one.id.empty()) throw Error(Remedy::retry, "the list of customers has one without an id");
+  one.name = text_of(object, "descriptiveName");
+  one.zone = text_of(object, "timeZone");
+  one.status = text_of(object, "status");
+  one.manager = flag_of(object, "manager");
+  one.test = flag_of(object, "testAccount");
+  one.given = object.dump(-1, ' ', false, json::error_handler_t::replace);
+  return one;
+}
+
 // Google: test accounts are CLOSED, and can be read.
 std::string why_left_out(const Customer& customer) {
-  if (!customer.refused.empty()) return customer.refused;
+  if (customer.refused) return customer.refused->what();
   if (customer.manager) return "it is a manager, and metrics are had from its clients: name these in `customers`";
   if (!customer.status.empty() && customer.status != "ENABLED" && !(customer.test && customer.status == "CLOSED"))
     return fmt::format("its status is {}", customer.status);
@@ -54,6 +58,28 @@ Partition partition_of(const Customer& customer) {
   return partition;
 }
 
+// Why one of them refused; rather one that passes by itself. Null: none did.
+const Error* refusal_of(const std::vector<Customer>& customers) {
+  const Error* why = nullptr;
+  for (const auto& customer : customers)
+    if (customer.refused && (why == nullptr || customer.refused->passing())) why = &*customer.refused;
+  return why;
+}
+
+// One for each customer that is no manager, or is `named` in the file. Throws when none can be read.
+std::vector<Partition> partitions_of(const std::vector<Customer>& customers, bool named) {
+  std::vector<Partition> all;
+  for (const auto& customer : customers)
+    if (named || !customer.manager) all.push_back(partition_of(customer));
+  if (std::any_of(all.begin(), all.end(), [](const Partition& p) { return p.active; })) return all;
+  if (const auto* why = refusal_of(customers); why != nullptr && why->passing()) throw Error(*why);
+  if (all.empty())
+    throw Error(Remedy::give_up,
+                "there is no customer to read: give `customers`, or a login_customer_id with clients below it");
+  throw Error(Remedy::give_up, fmt::format("none of the {} customers can be read; {}: {}", all.size(), all.front().id,
+                                           all.front().inactive_reason));
+}
+
 const Customer* find(const std::vector<Customer>& all, const std::string& id) {
   const auto at = std::find_if(all.begin(), all.end(), [&](const Customer& c) { return c.id == id; });
   return at == all.end() ? nullptr : &*at;
@@ -67,10 +93,11 @@ task<std::vector<Partition>> Customers::partitions() {
   const auto permit = co_await asking_.acquire();
   const auto now = api_.clock().uptime();
   if (asked_ && now - *asked_ < good_for) co_return known_;
-  std::vector<Customer> customers;
+  std::vector<Partition> fresh;
   std::optional<Error> failure;
   try {
-    customers = co_await fetch();
+    const auto customers = co_await fetch();
+    fresh = partitions_of(customers, !api_.customers().empty());
   } catch (const Error& error) {
     failure = error;
   }
@@ -78,18 +105,6 @@ task<std::vector<Partition>> Customers::partitions() {
   // others.
   if (failure && failure->passing() && asked_) co_return known_;
   if (failure) throw Error(*failure);
-  const bool named = !api_.customers().empty();
-  std::vector<Partition> fresh;
-  for (const auto& customer : customers)
-    if (named || !customer.manager) fresh.push_back(partition_of(customer));
-  const bool any = std::any_of(fresh.begin(), fresh.end(), [](const Partition& p) { return p.active; });
-  if (!any)
-    throw Error(Remedy::give_up,
-                fresh.empty()
-                    ? std::string("there is no customer to read: give `customers`, or a login_customer_id with "
-                                  "clients below it")
-                    : fmt::format("none of the {} customers can be read; {}: {}", fresh.size(), fresh.front().id,
-                                  fresh.front().inactive_reason));
   known_ = std::move(fresh);
   asked_ = now;
   co_return known_;
@@ -129,19 +144,10 @@ task<std::vector<Customer>> Customers::ask(std::string customer, std::string res
   for (std::string token;;) {
     Caller caller;
     const auto answer = co_await api_.search(customer, query, token, caller);
+    api_.check_part(answer.body, customer);
     const auto page = read_json(answer.body);
-    if (!page.is_object()) throw Error(Remedy::retry, "the list of customers is not the JSON it should be");
-    for (const auto& row : page.value("results", json::array())) {
-      const auto& object = row.value(json_path(resource), json::object());
-      Customer one;
-      one.id = text_of(object, "id");
-      if (one.id.empty()) throw Error(Remedy::retry, "the list of customers has one without an id");
-      one.name = text_of(object, "descriptiveName");
-      one.zone = text_of(object, "timeZone");
-      one.currency = text_of(object, "currencyCode");
-      one.status = text_of(object, "status");
-      one.manager = flag_of(object, "manager");
-      one.test = flag_of(object, "testAccount");
+    for (const auto& row : member(page, "results")) {
+      auto one = customer_of(member(row, json_path(resource).c_str()));
       // A client may stand below several managers.
       if (find(found, one.id) == nullptr) found.push_back(std::move(one));
     }
@@ -151,22 +157,31 @@ task<std::vector<Customer>> Customers::ask(std::string customer, std::string res
   }
 }
 
-// The customer itself and all below it.
-task<std::vector<Customer>> Customers::fetch_tree(std::string root) {
-  api_.reach(root, root);
-  return ask(std::move(root), "customer_client");
+task<std::vector<Customer>> Customers::ask_or_leave_out(std::string customer, std::string resource) {
+  std::vector<Customer> found;
+  try {
+    found = co_await ask(customer, std::move(resource));
+  } catch (const ApiError& error) {
+    if (error.reason() != reason::no_access && error.reason() != reason::customer_quota) throw;
+    found.push_back(refused(customer, error));
+  }
+  co_return found;
 }
 
+// The manager and all below it.
 task<std::vector<Customer>> Customers::fetch_below_login() {
   const auto login = api_.login();
-  auto tree = co_await fetch_tree(login);
+  auto tree = co_await ask(login, "customer_client");
   const auto& named = api_.customers();
   if (named.empty()) co_return tree;
   std::vector<Customer> wanted;
   for (const auto& id : named) {
-    const auto* known = find(tree, id);
-    wanted.push_back(known ? *known
-                           : refused(id, fmt::format("it is not below the manager {} (login_customer_id)", login)));
+    if (const auto* known = find(tree, id)) {
+      wanted.push_back(*known);
+      continue;
+    }
+    const Error why(Remedy::give_up, fmt::format("it is not below the manager {} (login_customer_id)", login));
+    wanted.push_back(refused(id, why));
   }
   co_return wanted;
 }
@@ -175,16 +190,9 @@ task<std::vector<Customer>> Customers::fetch_named() {
   std::vector<Customer> all;
   const auto ids = api_.customers();
   for (const auto& id : ids) {
-    std::vector<Customer> found;
-    std::string why;
-    try {
-      found = co_await ask(id, "customer");
-    } catch (const ApiError& error) {
-      if (error.reason() != reason::no_access) throw;
-      why = error.what();
-    }
-    if (found.empty()) found.push_back(refused(id, why.empty() ? "the API knows nothing of it" : why));
-    all.push_back(std::move(found.front()));
+    auto found = co_await ask_or_leave_out(id, "customer");
+    const Error unknown(Remedy::give_up, "the API knows nothing of it");
+    all.push_back(found.empty() ? refused(id, unknown) : std::move(found.front()));
   }
   co_return all;
 }
@@ -193,20 +201,12 @@ task<std::vector<Customer>> Customers::fetch_accessible() {
   const auto answer = co_await api_.accessible();
   const auto list = read_json(answer.body);
   std::vector<std::string> roots;
-  const auto names = list.is_object() ? list.value("resourceNames", json::array()) : json::array();
-  for (const auto& name : names)
-    if (name.is_string()) roots.push_back(name.get<std::string>().substr(std::string_view("customers/").size()));
+  for (const auto& name : member(list, "resourceNames"))
+    if (name.is_string()) roots.push_back(name.get<std::string>().substr(name.get<std::string>().rfind('/') + 1));
   std::vector<Customer> all;
   for (const auto& root : roots) {
-    std::vector<Customer> tree;
-    std::string why;
-    try {
-      tree = co_await fetch_tree(root);
-    } catch (const ApiError& error) {
-      if (error.reason() != reason::no_access) throw;
-      why = error.what();
-    }
-    if (!why.empty()) tree.push_back(refused(root, why));
+    api_.reach(root, root);
+    auto tree = co_await ask_or_leave_out(root, "customer_client");
     for (auto& customer : tree) {
       const bool direct = std::find(roots.begin(), roots.end(), customer.id) != roots.end();
       if (find(all, customer.id) != nullptr || (direct && customer.id != root)) continue;
@@ -219,20 +219,12 @@ task<std::vector<Customer>> Customers::fetch_accessible() {
 
 task<void> Customers::read(const StreamSpec& stream, Output& out) {
   const auto customers = co_await fetch();
-  auto rows = json::array();
-  for (const auto& customer : customers) {
-    if (!customer.refused.empty()) continue;  // partitions() says why
-    rows.push_back({{"customer",
-                     {{"id", customer.id},
-                      {"descriptiveName", customer.name},
-                      {"currencyCode", customer.currency},
-                      {"timeZone", customer.zone},
-                      {"manager", customer.manager},
-                      {"testAccount", customer.test},
-                      {"status", customer.status}}}});
-  }
+  std::string rows;
+  for (const auto& customer : customers)
+    if (!customer.refused) rows += fmt::format("{}{{\"customer\":{}}}", rows.empty() ? "" : ",", customer.given);
+  if (const auto* why = refusal_of(customers); why != nullptr && rows.empty()) throw Error(*why);
   RowReader reader(stream);
-  auto page = reader.map(rows.dump());
+  auto page = reader.map("[" + rows + "]");
   co_await out.emit(std::move(page.batch));
 }
 

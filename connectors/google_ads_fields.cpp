@@ -10,8 +10,8 @@ struct Field {
   Type type;
 };
 
-// In the order of their names. Micros and ids are whole numbers; averages and shares are what the API computes,
-// floating; values of conversions are money in the account's currency.
+// In the order of their names. Micros and ids are whole numbers; shares, rates and conversions are what the API
+// computes, floating; what of it is money is kept as it is printed (see is_money).
 constexpr Field fields[] = {
     {"ad_group.ad_rotation_mode", Type::text},
     {"ad_group.campaign", Type::text},
@@ -66,6 +66,7 @@ constexpr Field fields[] = {
     {"campaign.final_url_suffix", Type::text},
     {"campaign.id", Type::int64},
     {"campaign.labels", Type::json},
+    {"campaign.missing_eu_political_advertising_declaration", Type::boolean},
     {"campaign.name", Type::text},
     {"campaign.optimization_score", Type::float64},
     {"campaign.primary_status", Type::text},
@@ -128,15 +129,15 @@ constexpr Field fields[] = {
     {"metrics.absolute_top_impression_percentage", Type::float64},
     {"metrics.all_conversions", Type::float64},
     {"metrics.all_conversions_value", Type::decimal},
-    {"metrics.average_cost", Type::float64},
-    {"metrics.average_cpc", Type::float64},
-    {"metrics.average_cpm", Type::float64},
+    {"metrics.average_cost", Type::decimal},
+    {"metrics.average_cpc", Type::decimal},
+    {"metrics.average_cpm", Type::decimal},
     {"metrics.clicks", Type::int64},
     {"metrics.conversions", Type::float64},
     {"metrics.conversions_from_interactions_rate", Type::float64},
     {"metrics.conversions_value", Type::decimal},
     {"metrics.cost_micros", Type::int64},
-    {"metrics.cost_per_conversion", Type::float64},
+    {"metrics.cost_per_conversion", Type::decimal},
     {"metrics.ctr", Type::float64},
     {"metrics.engagements", Type::int64},
     {"metrics.impressions", Type::int64},
@@ -155,7 +156,7 @@ constexpr Field fields[] = {
     {"metrics.sk_ad_network_installs", Type::int64},
     {"metrics.sk_ad_network_total_conversions", Type::int64},
     {"metrics.top_impression_percentage", Type::float64},
-    {"metrics.value_per_conversion", Type::float64},
+    {"metrics.value_per_conversion", Type::decimal},
     {"metrics.video_trueview_views", Type::int64},
     {"metrics.view_through_conversions", Type::int64},
     {"search_term_view.ad_group", Type::text},
@@ -184,10 +185,19 @@ static_assert(std::is_sorted(std::begin(fields), std::end(fields),
                              [](const Field& a, const Field& b) { return a.name < b.name; }));
 
 constexpr std::string_view without_presence[] = {
-    "ad_group.optimized_targeting_enabled", "metrics.publisher_organic_clicks",
-    "metrics.publisher_purchased_clicks",   "metrics.publisher_unknown_clicks",
-    "metrics.sk_ad_network_installs",       "metrics.sk_ad_network_total_conversions",
+    "ad_group.optimized_targeting_enabled",    "campaign.missing_eu_political_advertising_declaration",
+    "metrics.publisher_organic_clicks",        "metrics.publisher_purchased_clicks",
+    "metrics.publisher_unknown_clicks",        "metrics.sk_ad_network_installs",
+    "metrics.sk_ad_network_total_conversions",
 };
+
+// What of the API's doubles is money: in the account's currency, or in micros of it.
+bool is_money(std::string_view field) {
+  static constexpr std::string_view parts[] = {
+      "conversions_value", "value_per_", "cost_per_", "average_cost", "lifetime_value", "_cpc", "_cpe", "_cpm", "_cpv"};
+  return std::any_of(std::begin(parts), std::end(parts),
+                     [&](std::string_view part) { return field.find(part) != field.npos; });
+}
 
 }  // namespace
 
@@ -198,11 +208,11 @@ std::optional<DataType> known_type(std::string_view field) {
   return at->type;
 }
 
-DataType type_of(std::string_view data_type, bool repeated) {
+DataType type_of(std::string_view field, std::string_view data_type, bool repeated) {
   if (repeated || data_type == "MESSAGE") return Type::json;
   if (data_type == "INT64" || data_type == "INT32") return Type::int64;
   if (data_type == "UINT64") return Type::decimal;  // it may be larger than an int64
-  if (data_type == "DOUBLE" || data_type == "FLOAT") return Type::float64;
+  if (data_type == "DOUBLE" || data_type == "FLOAT") return is_money(field) ? Type::decimal : Type::float64;
   if (data_type == "BOOLEAN") return Type::boolean;
   if (data_type == "DATE") return Type::date;
   return Type::text;  // STRING, RESOURCE_NAME, ENUM: a value that is newer than this program stays readable

@@ -57,35 +57,46 @@ bool is(std::string_view word, std::string_view keyword) {
 
 constexpr std::array<std::string_view, 6> keywords{"SELECT", "FROM", "WHERE", "ORDER", "LIMIT", "PARAMETERS"};
 
-// "a.b_c1.d": each part begins with a small letter.
+// "a.b_c1.d": each part begins with a letter. The API has none with capitals.
 bool is_field(std::string_view name) {
   char before = '.';
   for (const char c : name) {
     const bool letter = c >= 'a' && c <= 'z';
     if (before == '.' && !letter) return false;
-    if (!letter && !(upper(c) >= 'A' && upper(c) <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '.')
-      return false;
+    if (!letter && !(c >= '0' && c <= '9') && c != '_' && c != '.') return false;
     before = c;
   }
   return !name.empty() && before != '.';
 }
 
-// Adds to `why` and gives false when the list is not one of fields.
+// Adds to `fields`, but for customer.id, which is asked for anyway. Gives false, and says why, when the list is not one
+// of fields that can be told apart.
 bool split_fields(const std::string& list, std::vector<std::string>& fields, std::string& why) {
+  std::vector<std::string> all{std::string(customer_id)};
   for (std::size_t at = 0; at <= list.size();) {
     const auto comma = std::min(list.find(',', at), list.size());
     auto field = trimmed(std::string_view(list).substr(at, comma - at));
     at = comma + 1;
     if (!is_field(field)) {
-      why = fmt::format("\"{}\" is no field; expected names like campaign.id, separated by commas", field);
+      why = fmt::format("\"{}\" is no field; expected names like campaign.id, in small letters, separated by commas",
+                        field);
       return false;
     }
-    if (std::find(fields.begin(), fields.end(), field) != fields.end()) {
-      why = fmt::format("{} stands in SELECT twice", field);
+    if (field == customer_id) continue;
+    const auto same = std::find_if(all.begin(), all.end(), [&](const std::string& other) {
+      return column_of(other) == column_of(field) || json_path(other) == json_path(field);
+    });
+    if (same != all.end()) {
+      why = *same == field ? fmt::format("{} stands in SELECT twice", field)
+                           : fmt::format(
+                                 "{} and {} cannot be told apart: their columns, or their names in the API's "
+                                 "answers, are the same; take one out",
+                                 *same, field);
       return false;
     }
-    fields.push_back(std::move(field));
+    all.push_back(std::move(field));
   }
+  fields.assign(all.begin() + 1, all.end());
   return true;
 }
 
@@ -121,7 +132,6 @@ std::optional<Query> Query::parse(std::string_view text, std::string& why) {
     return {};
   }
   if (!split_fields(clauses[0], query.fields, why)) return {};
-  std::erase(query.fields, customer_id);
   query.from = clauses[1];
   query.where = clauses[2];
   query.order = clauses[3];

@@ -177,7 +177,7 @@ task<void> Reports::read(const StreamSpec& stream, const Slice& slice, Output& o
 task<void> Reports::read_days(Job& job, DayWindow days) {
   const auto length = days.to - days.from;
   const auto name = job.name_of(days);
-  if (length > 1 && (one_day_a_query(job.query) || broken_[name] >= most_breaks)) {
+  if (length > 1 && broken_[name] >= most_breaks) {
     const Day middle = days.from + length / 2;
     const DayWindow first{days.from, middle}, second{middle, days.to};
     co_await read_days(job, first);

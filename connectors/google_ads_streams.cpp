@@ -181,6 +181,17 @@ void check_windows(const Query& query, const Where& where, Faults& faults) {
     faults.emplace_back(where, "\"query\": LIMIT would leave rows out of the days that are replaced; take it out");
 }
 
+// A slice of several days would be as many operations, and count as one.
+void check_slice(const Query& query, const Settings& settings, Faults& faults) {
+  if (!one_day_a_query(query) || !settings.has("window")) return;
+  const auto window = settings.table("window");
+  if (!window.has("slice") || window.duration("slice") <= 24h) return;
+  faults.emplace_back(window.where("slice"),
+                      fmt::format("\"slice\": {} is asked for day by day, and each day is an operation; leave `slice` "
+                                  "out",
+                                  query.from));
+}
+
 }  // namespace
 
 std::span<const Option> stream_options() {
@@ -198,6 +209,7 @@ StreamSpec configure(const std::string& from, const Settings& settings, Faults& 
     if (settings.has(query_option))
       faults.emplace_back(settings.where(query_option),
                           fmt::format("\"query\" stands beside `from: {}`: a stream is one or the other", from));
+    check_slice(parsed(builtin->query), settings, faults);
     return spec_of(*builtin);
   }
   StreamSpec spec;
@@ -209,6 +221,7 @@ StreamSpec configure(const std::string& from, const Settings& settings, Faults& 
     return spec;
   }
   check_windows(*query, where, faults);
+  check_slice(*query, settings, faults);
   spec = spec_of(*query);
   spec.name = spec.from = query_option;
   spec.comment = fmt::format("Rows of {}", query->from);

@@ -21,6 +21,11 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+// What canonical JSON of protocol buffers has for a double that is no number.
+bool is_no_number(std::string_view text) {
+  return text == "NaN" || text == "Infinity" || text == "-Infinity";
+}
+
 }  // namespace
 
 void not_json(simdjson::error_code error) {
@@ -97,6 +102,10 @@ bool JsonCells::read(json::value value, DataType type, Cell& cell) {
 bool JsonCells::read_string(std::string_view token, DataType type, Cell& cell) {
   if (token.size() < 2 || token.back() != '"') return false;
   const auto inner = token.substr(1, token.size() - 2);
+  if ((type.type == Type::float64 || type.type == Type::decimal) && is_no_number(inner)) {
+    cell = Cell();
+    return true;
+  }
   if (std::memchr(inner.data(), '\\', inner.size()) == nullptr) return read_text(inner, type, cell);
   char* out = batch_.grow_text(inner.size());
   const auto size = unescape_json(inner, out, batch_.repaired);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "connectors/registry.hpp"
+#include "daemon/options.hpp"
 #include "daemon/yaml.hpp"
 #include "tests/connectors/kept_output.hpp"
 #include "tests/support/events.hpp"
@@ -24,7 +25,8 @@ struct ConnectorBench {
   std::unique_ptr<Connector> connector;
 
   // `source`: the options of the source, as YAML.
-  ConnectorBench(const ConnectorKind& kind, const std::string& name, const std::string& source) : kind_(kind) {
+  ConnectorBench(const ConnectorKind& kind, const std::string& name, const std::string& source)
+      : stream_options_(stream_options(kind)) {
     Faults faults;
     const auto settings = parse_settings(source, "test.yaml", kind.source_options, faults);
     for (const auto& fault : faults) FAIL(to_string(fault));
@@ -50,7 +52,7 @@ struct ConnectorBench {
     return spec;
   }
   StreamSpec configure(const std::string& from, const std::string& yaml, Faults& faults) {
-    const auto settings = parse_settings(yaml, "test.yaml", kind_.stream_options, faults);
+    const auto settings = parse_settings(yaml, "test.yaml", stream_options_, faults);
     return connector->configure(from, settings, faults);
   }
 
@@ -75,7 +77,7 @@ struct ConnectorBench {
   }
 
  private:
-  ConnectorKind kind_;
+  std::vector<Option> stream_options_;  // what a stream may say in sluice.yaml
 };
 
 }  // namespace sluice::test

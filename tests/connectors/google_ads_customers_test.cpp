@@ -20,6 +20,10 @@ std::string named(const std::string& id, const std::string& more = {}) {
 const std::string denied = refusal(403, "PERMISSION_DENIED", "authorizationError", "USER_PERMISSION_DENIED");
 const std::string cancelled = refusal(403, "PERMISSION_DENIED", "authorizationError", "CUSTOMER_NOT_ENABLED");
 
+// Of the customer alone, for ten hours.
+const std::string its_quota = refusal(429, "RESOURCE_EXHAUSTED", "quotaError", "RESOURCE_EXHAUSTED",
+                                      R"({"rateScope":"ACCOUNT","rateName":"r","retryDelay":"36000s"})");
+
 }  // namespace
 
 TEST_CASE("google: the manager's tree gives its enabled clients with their zones; the others are said") {
@@ -70,6 +74,50 @@ TEST_CASE("google: a named customer that is cancelled or without permission is s
   CHECK_THAT(found[0], Catch::Contains("CUSTOMER_NOT_ENABLED"));
   CHECK(found[1] == "12 Europe/Berlin");
   CHECK_THAT(found[2], Catch::Contains("USER_PERMISSION_DENIED"));
+}
+
+TEST_CASE("google: a customer whose own quota is used up is said and skipped, the others go on") {
+  Google google("customers: [\"11\", \"12\"]");
+  google.expect_token();
+  google.expect_search("FROM customer ", "11").reply(429, its_quota);
+  google.expect_search("FROM customer ", "12").reply(200, page({named("12")}));
+  const auto found = google.described_partitions();
+  REQUIRE(found.size() == 2);
+  CHECK_THAT(found[0], Catch::Contains("11 left out") && Catch::Contains("the quota is used up"));
+  CHECK(found[1] == "12 Europe/Berlin");
+
+  Google all("");
+  all.expect_token();
+  all.http.expect("GET /v26/customers:listAccessibleCustomers")
+      .reply(200, R"({"resourceNames":["customers/11","12"]})");
+  all.expect_search("FROM customer_client", "11").reply(429, its_quota);
+  all.expect_search("FROM customer_client", "12").reply(200, page({client("12")}));
+  CHECK(all.described_partitions().at(1) == "12 Europe/Berlin");
+}
+
+TEST_CASE("google: when the quota of all that could be read is used up, the run is put off and not given up") {
+  Google google("customers: [\"11\", \"12\"]");
+  google.expect_token();
+  google.expect_search("FROM customer ", "11").reply(403, denied);
+  google.expect_search("FROM customer ", "12").reply(429, its_quota);
+  try {
+    google.partitions();
+    FAIL("it did not fail");
+  } catch (const Error& error) {
+    CHECK(error.remedy() == Remedy::postpone);
+    CHECK(error.wait() == Duration(10h));
+  }
+  google.expect_search("FROM customer ", "11").reply(403, denied);
+  CHECK(google.failure(google.stream("customers"), Slice::whole(Partition(""))).remedy() == Remedy::postpone);
+}
+
+TEST_CASE("google: a list of customers that somebody else wrote is asked for again, not believed") {
+  Google google("login_customer_id: \"5\"");
+  google.expect_token();
+  google.expect_search("FROM customer_client", "5").reply(200, R"({"message":"log in"})");
+  CHECK_THROWS_WITH(google.partitions(), Catch::Contains("check base_url"));
+  google.expect_search("FROM customer_client", "5").reply(200, R"({"results":["x"]})");
+  CHECK_THROWS_WITH(google.partitions(), Catch::Contains("without an id"));
 }
 
 TEST_CASE("google: a customer that refuses to be read is left out and not asked again, the last one is a failure") {
@@ -142,6 +190,17 @@ TEST_CASE("google: the stream customers has all of them, cancelled ones and mana
   CHECK(out.column("customer_id") == std::vector<std::string>{"5", "12"});
   CHECK(out.column("customer_status") == std::vector<std::string>{"ENABLED", "CANCELED"});
   CHECK(out.column("customer_manager") == std::vector<std::string>{"1", "0"});
+}
+
+TEST_CASE("google: what the API does not say of a customer is NULL, neither empty nor false") {
+  Google google("customers: [\"11\"]");
+  google.expect_token();
+  google.expect_search("FROM customer ", "11").reply(200, page({R"({"customer":{"id":"11","status":"CANCELED"}})"}));
+  const auto out = google.read(google.stream("customers"), Slice::whole(Partition("")));
+  for (const auto* name : {"descriptive_name", "currency_code", "time_zone", "manager", "test_account"})
+    CHECK(out.column(std::string("customer_") + name) == std::vector<std::string>{"-"});
+  CHECK(out.column("customer_id") == std::vector<std::string>{"11"});
+  CHECK(out.column("customer_status") == std::vector<std::string>{"CANCELED"});
 }
 
 TEST_CASE("google: check names the customers and what is left out") {

@@ -44,6 +44,15 @@ struct Google : ConnectorBench {
     return Slice::days(Partition(customer), *parse_day(from), *parse_day(from) + count);
   }
 
+  // Of a slice that fails, what can be done about it.
+  task<void> read_and_keep(const StreamSpec& spec, Slice slice, KeptOutput& out, std::vector<Remedy>& remedies) {
+    try {
+      co_await connector->read(spec, slice, out);
+    } catch (const Error& error) {
+      remedies.push_back(error.remedy());
+    }
+  }
+
   std::vector<Partition> partitions() {
     const auto spec = stream("campaigns");
     return world.run(connector->partitions(spec));

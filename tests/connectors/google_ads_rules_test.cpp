@@ -19,6 +19,11 @@ Slice whole(const char* customer = "11") {
   return Slice::whole(Partition(customer));
 }
 
+std::string day_is_over(const std::string& scope) {
+  return refusal(429, "RESOURCE_EXHAUSTED", "quotaError", "RESOURCE_EXHAUSTED",
+                 R"({"rateScope":")" + scope + R"(","rateName":"Number of operations","retryDelay":"40591s"})");
+}
+
 }  // namespace
 
 TEST_CASE("google: one access token serves all slices, and is renewed once before it ends") {
@@ -271,11 +276,7 @@ TEST_CASE("google: a quota that is used up for hours ends the run, is not asked 
   Google google;
   const auto spec = google.stream("campaigns");
   google.expect_token();
-  google.expect_stream().reply(
-      429, "[" +
-               refusal(429, "RESOURCE_EXHAUSTED", "quotaError", "RESOURCE_EXHAUSTED",
-                       R"({"rateScope":"DEVELOPER","rateName":"Number of operations","retryDelay":"40591s"})") +
-               "]");
+  google.expect_stream().reply(429, "[" + day_is_over("DEVELOPER") + "]");
   const auto error = google.failure(spec, whole());
   CHECK(error.remedy() == Remedy::postpone);
   CHECK(error.passing());
@@ -292,6 +293,44 @@ TEST_CASE("google: a quota that is used up for hours ends the run, is not asked 
   google.expect_token();
   google.expect_stream().reply(200, streamed({}));
   google.read(spec, whole());
+}
+
+TEST_CASE("google: slices that stand in line when the quota of the day ends are not sent") {
+  Google google("customers: [\"11\", \"12\"]\nrate_limit: {rate: 1/m, burst: 1}");
+  const auto spec = google.stream("campaigns");
+  google.expect_token();
+  google.expect_stream().reply(429, "[" + day_is_over("DEVELOPER") + "]");
+  std::list<KeptOutput> outs;
+  std::vector<Remedy> remedies;
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(google.world.executor());
+    for (int i = 0; i < 4; ++i) group.spawn(google.read_and_keep(spec, whole(), outs.emplace_back(spec), remedies));
+    co_await group.join();
+  };
+  google.world.run(body());
+  CHECK(remedies == std::vector<Remedy>(4, Remedy::postpone));
+  CHECK(google.world.clock().uptime() == 0s);
+  CHECK(google.http.requests().size() == 2);
+}
+
+TEST_CASE("google: one customer's quota of the day stops that customer alone") {
+  Google google("customers: [\"11\", \"12\"]");
+  const auto spec = google.stream("campaigns");
+  google.expect_token();
+  google.expect_stream("", "11").reply(429, "[" + day_is_over("ACCOUNT") + "]");
+  CHECK(google.failure(spec, whole("11")).remedy() == Remedy::postpone);
+  CHECK(google.failure(spec, whole("11")).remedy() == Remedy::postpone);
+  google.expect_stream("", "12").reply(200, streamed({}));
+  google.read(spec, whole("12"));
+}
+
+TEST_CASE("google: a quota of the day that ends in the middle of the rows stops the requests that follow too") {
+  Google google;
+  const auto spec = google.stream("campaigns");
+  google.expect_token();
+  google.expect_stream().reply(200, "[" + chunk({campaign("1")}) + "," + day_is_over("DEVELOPER") + "]");
+  CHECK(google.failure(spec, whole()).wait() == Duration(40591s));
+  CHECK(google.failure(spec, whole()).wait() == Duration(40591s));
 }
 
 TEST_CASE("google: how long a quota is used up may stand in the message alone") {
@@ -435,28 +474,44 @@ TEST_CASE("google: a service account signs in with its key, where the key says")
   CHECK(google.read(google.stream("campaigns"), whole()).rows.size() == 1);
 }
 
-TEST_CASE("google: averages and shares are the API's own doubles, money is whole micros and exact decimals") {
+TEST_CASE("google: shares are the API's own doubles, money is whole micros and exact decimals") {
   Google google;
   const auto spec = google.stream(
       "query",
       "{query: 'SELECT campaign.id, metrics.average_cpc, metrics.search_impression_share, metrics.cost_micros, "
       "metrics.conversions_value FROM campaign'}");
   google.expect_token();
-  google.expect_stream().reply(200,
-                               streamed({delivered("2026-03-01", "1",
-                                                   R"("averageCpc":70000.5,"searchImpressionShare":0.0999,)"
-                                                   R"("costMicros":"70001","conversionsValue":1234567890.123456)")}));
+  google.expect_stream().reply(
+      200, streamed({delivered("2026-03-01", "1",
+                               R"("averageCpc":66666.66666666667194,"searchImpressionShare":0.0999,)"
+                               R"("costMicros":"70001","conversionsValue":1234567890.123456)")}));
   const auto out = google.read(spec, whole());
-  CHECK(out.column("metrics_average_cpc") == std::vector<std::string>{"70000.5"});
+  CHECK(out.column("metrics_average_cpc") == std::vector<std::string>{"66666.66666666667194"});
   CHECK(out.column("metrics_search_impression_share") == std::vector<std::string>{"0.0999"});
   CHECK(out.column("metrics_cost_micros") == std::vector<std::string>{"70001"});
   CHECK(out.column("metrics_conversions_value") == std::vector<std::string>{"1234567890.123456"});
 }
 
-TEST_CASE("google: what comes unasked is no new field, what the API leaves out for zero is zero") {
+TEST_CASE("google: a number that is none is NULL, and its row is loaded") {
   Google google;
   const auto spec = google.stream(
-      "query", "{query: 'SELECT campaign.id, metrics.sk_ad_network_installs, metrics.clicks FROM campaign'}");
+      "query", "{query: 'SELECT campaign.id, metrics.ctr, metrics.conversions_value, metrics.clicks FROM campaign'}");
+  google.expect_token();
+  google.expect_stream().reply(
+      200, streamed({delivered("2026-03-01", "1", R"("ctr":"NaN","conversionsValue":"-Infinity","clicks":"3")")}));
+  const auto out = google.read(spec, whole());
+  CHECK(out.rejects.empty());
+  CHECK(out.column("metrics_ctr") == std::vector<std::string>{"-"});
+  CHECK(out.column("metrics_conversions_value") == std::vector<std::string>{"-"});
+  CHECK(out.column("metrics_clicks") == std::vector<std::string>{"3"});
+}
+
+TEST_CASE("google: what comes unasked is no new field, what the API leaves out for zero is zero") {
+  Google google;
+  const auto spec =
+      google.stream("query",
+                    "{query: 'SELECT campaign.id, metrics.sk_ad_network_installs, "
+                    "campaign.missing_eu_political_advertising_declaration, metrics.clicks FROM campaign'}");
   google.expect_token();
   google.expect_stream().reply(200, streamed({campaign("1")}));
   KeptOutput out(spec);
@@ -464,6 +519,7 @@ TEST_CASE("google: what comes unasked is no new field, what the API leaves out f
   strict.new_fields = NewFields::fail;
   google.world.run(google.connector->read(strict, whole(), out));
   CHECK(out.column("metrics_sk_ad_network_installs") == std::vector<std::string>{"0"});
+  CHECK(out.column("campaign_missing_eu_political_advertising_declaration") == std::vector<std::string>{"0"});
   CHECK(out.column("metrics_clicks") == std::vector<std::string>{"-"});
 }
 

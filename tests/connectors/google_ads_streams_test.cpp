@@ -46,13 +46,20 @@ TEST_CASE("google: objects are asked for without metrics and segments, which lea
   }
 }
 
-TEST_CASE("google: clicks take one day a query") {
+TEST_CASE("google: clicks are asked for day by day, each an operation: a larger slice is refused") {
   Google google;
-  google.expect_token();
-  google.expect_stream("BETWEEN '2026-03-01' AND '2026-03-01'").reply(200, streamed({}));
-  google.expect_stream("BETWEEN '2026-03-02' AND '2026-03-02'").reply(200, streamed({}));
-  google.expect_stream("BETWEEN '2026-03-03' AND '2026-03-03'").reply(200, streamed({}));
-  google.read(google.stream("clicks"), google.days("2026-03-01", 3));
+  Faults faults;
+  google.configure("clicks", "{window: {lookback: 7d, slice: 1d}}", faults);
+  google.configure("campaign_performance", "{window: {slice: 7d}}", faults);
+  CHECK(faults.empty());
+  google.configure("clicks", "{window: {slice: 2d}}", faults);
+  google.configure("query", "{query: 'SELECT segments.date, click_view.gclid FROM click_view', window: {slice: 7d}}",
+                   faults);
+  REQUIRE(faults.size() == 2);
+  for (const auto& fault : faults)
+    CHECK_THAT(fault.message,
+               Catch::Contains("click_view is asked for day by day") && Catch::Contains("leave `slice`"));
+  CHECK(google.connector->estimated_requests(google.stream("clicks"), 4) == 4);
 }
 
 TEST_CASE("google: nothing is asked for that is not kept any more") {
@@ -145,10 +152,25 @@ TEST_CASE("google: a query that cannot be read by days, or is none, is told") {
   CHECK_THAT(faults_of(google, "{query: 'SELECT campaign.id, campaign.id FROM campaign'}").at(0),
              Catch::Contains("twice"));
   CHECK_THAT(faults_of(google, "{query: \"SELECT a.b FROM a WHERE a.b = 'x\"}").at(0), Catch::Contains("quote"));
+  CHECK_THAT(faults_of(google, "{query: 'SELECT metrics.costMicros FROM campaign'}").at(0),
+             Catch::Contains("\"metrics.costMicros\" is no field") && Catch::Contains("small letters"));
   Faults faults;
   google.configure("campaigns", "{query: SELECT a.b FROM a}", faults);
   REQUIRE(faults.size() == 1);
   CHECK_THAT(faults[0].message, Catch::Contains("from: campaigns"));
+}
+
+TEST_CASE("google: two fields of a query that would be one column are refused by name") {
+  Google google;
+  const auto says = [&](const std::string& fields) {
+    return faults_of(google, "{query: 'SELECT " + fields + " FROM campaign'}").at(0);
+  };
+  CHECK_THAT(says("ad_group.ad.id, ad_group_ad.id"),
+             Catch::Contains("ad_group.ad.id and ad_group_ad.id cannot be told apart"));
+  CHECK_THAT(says("customer_id"), Catch::Contains("customer.id and customer_id cannot be told apart"));
+  CHECK_THAT(says("metrics.rate_p100, metrics.rate_p_100, metrics.rate_p100_x"),
+             Catch::Contains("metrics.rate_p100 and metrics.rate_p_100 cannot be told apart"));
+  CHECK(google.stream("query", "{query: 'SELECT customer.id, campaign.id FROM campaign'}").columns.size() == 2);
 }
 
 TEST_CASE("google: types that nobody here knows are asked of the field metadata, once and together") {
@@ -182,6 +204,51 @@ TEST_CASE("google: types that nobody here knows are asked of the field metadata,
   } catch (const Error& error) {
     CHECK(error.remedy() == Remedy::give_up);
     CHECK_THAT(error.what(), Catch::Contains("no field campaign.idd"));
+  }
+}
+
+TEST_CASE("google: doubles that are money are decimals, also those that nobody here knows") {
+  Google google;
+  const std::vector<std::string> money{"metrics.all_conversions_value_by_conversion_date",
+                                       "metrics.cross_device_conversions_value",
+                                       "metrics.cost_per_all_conversions",
+                                       "metrics.value_per_all_conversions",
+                                       "metrics.trueview_average_cpv",
+                                       "metrics.average_cpe",
+                                       "metrics.active_view_cpm",
+                                       "metrics.benchmark_average_max_cpc"};
+  std::string query = "SELECT campaign.id";
+  auto results = json::array();
+  for (const auto& field : money) {
+    query += ", " + field;
+    results.push_back({{"name", field}, {"dataType", "DOUBLE"}});
+  }
+  google.expect_token();
+  google.http.expect("POST /v26/googleAdsFields:search").reply(200, json{{"results", results}}.dump());
+  const auto types =
+      google.world.run(google.connector->types(google.stream("query", "{query: '" + query + " FROM campaign'}")));
+  CHECK(types.size() == money.size());
+  for (const auto& [column, type] : types) {
+    CAPTURE(column);
+    CHECK(type == DataType(Type::decimal));
+  }
+  const auto known = google.stream("query",
+                                   "{query: 'SELECT metrics.average_cost, metrics.average_cpc, metrics.average_cpm, "
+                                   "metrics.cost_per_conversion, metrics.value_per_conversion, "
+                                   "metrics.conversions_value FROM campaign'}");
+  for (std::size_t i = 1; i < known.columns.size(); ++i) CHECK(known.columns[i].type == DataType(Type::decimal));
+}
+
+TEST_CASE("google: field metadata that somebody else wrote is asked for again") {
+  Google google;
+  google.expect_token();
+  google.http.expect("POST /v26/googleAdsFields:search").reply(200, "<html>log in</html>");
+  const auto spec = google.stream("query", "{query: SELECT campaign.new_field FROM campaign}");
+  try {
+    google.world.run(google.connector->types(spec));
+    FAIL("it did not fail");
+  } catch (const Error& error) {
+    CHECK(error.remedy() == Remedy::retry);
   }
 }
 

@@ -81,13 +81,19 @@ TEST_CASE("numbers that no column can hold reject the row") {
     INFO(bad);
     CHECK(rejected(bad, Type::int64));
   }
-  for (const auto* bad : {"1e400", R"("NaN")", R"("1,234.5")", R"("Infinity")", "01", "+1", "1.", "--1"}) {
+  for (const auto* bad : {"1e400", R"("nan")", R"("1,234.5")", R"("inf")", "01", "+1", "1.", "--1"}) {
     INFO(bad);
     CHECK(rejected(bad, Type::decimal));
   }
   CHECK(rejected("1e400", Type::float64));
   CHECK(rejected(R"("12345.6")", DataType(Type::decimal, 6, 2)));
   CHECK(value(R"("abc")", Type::int64) == "reject: column \"v\": found \"abc\", expected int64");
+}
+
+TEST_CASE("a text that says of a floating number or an amount that there is none is NULL") {
+  for (const auto* none : {R"("NaN")", R"("Infinity")", R"("-Infinity")"})
+    for (const auto type : {Type::float64, Type::decimal}) CHECK(value(none, type) == "null");
+  CHECK(value(R"("NaN")", Type::text) == "NaN");
 }
 
 TEST_CASE("null and absent are told apart") {
