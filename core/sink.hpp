@@ -173,6 +173,11 @@ class Sink {
   virtual task<std::int64_t> drop_quarantined(const std::string& pipeline, const std::string& stream,
                                               const QuarantineFilter& filter) = 0;
 
+  // Forgets what the ledger wrote and the quarantine last saw before `before`; how many rows that were. Done a little
+  // at a time: nobody who publishes waits for it, and of two processes at it at once one leaves it to the other. Of
+  // each window but ranges of values the newest line stays, since it says that the window was loaded.
+  virtual task<std::int64_t> prune(Instant before) = 0;
+
   // Reachable, privileges, versions: what `check --connect` reports.
   virtual task<std::vector<Finding>> check() = 0;
   // Closes its connections, waiting for nothing.

@@ -101,6 +101,11 @@ task<ReplayResult> Engine::replay(const Pipeline& pipeline, const StreamPlan& st
   co_return co_await replay_quarantine(pipeline, stream, options, context);
 }
 
+task<std::int64_t> Engine::prune(std::string sink, Instant before) {
+  const auto made = made_sink(sink);  // kept, whatever a reload does meanwhile
+  co_return co_await made->sink->prune(before);
+}
+
 task<void> Engine::close() {
   for (const auto& [name, made] : sinks_) co_await made->sink->close();
 }

@@ -28,6 +28,8 @@ class Engine {
   task<RunEnded> run(RunRecord record, RunOptions options);
   // Loads the quarantined rows of a stream of the configuration again.
   task<ReplayResult> replay(const Pipeline& pipeline, const StreamPlan& stream, const ReplayOptions& options);
+  // Sink::prune of a sink of the configuration.
+  task<std::int64_t> prune(std::string sink, Instant before);
   // Closes the sinks' connections.
   task<void> close();
 

@@ -12,8 +12,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration turn_every = 1s;
 constexpr Duration lock_again_every = 10s;
-constexpr Duration to_end_after_drain = 30s;     // for what is cancelled then
-constexpr Duration run_history_kept = 90 * 24h;  // as the option `state` says
+constexpr Duration to_end_after_drain = 30s;  // for what is cancelled then
 
 }  // namespace
 
@@ -62,6 +61,8 @@ task<void> Daemon::serve() {
   group.spawn(server_->serve());
   group.spawn(scheduler_.run());
   group.spawn(tend());
+  Retention retention(app_.clock, app_.hub, [this] { return memories(); });
+  group.spawn(retention.run());
   group.spawn(take_freed_pipelines());
   group.spawn(reload_on_signal());
   group.spawn(drain_when_told(group));
@@ -135,10 +136,9 @@ task<void> Daemon::take_freed_pipelines() {
   }
 }
 
-// Once a second: how late the loop is, what folds and gauges need, the watchdog. Once a day: old history.
+// Once a second: how late the loop is, what folds and gauges need, the watchdog.
 task<void> Daemon::tend() {
   const auto watchdog = watchdog_interval();
-  auto pruned = app_.clock.uptime() - 24h;
   auto fed = app_.clock.uptime();
   for (;;) {
     const auto asleep = app_.clock.uptime();
@@ -151,10 +151,6 @@ task<void> Daemon::tend() {
       notify_watchdog();
       fed = last_turn_;
     }
-    if (last_turn_ - pruned >= 24h) {
-      pruned = last_turn_;
-      co_await app_.state.prune(app_.clock.now() - run_history_kept);
-    }
   }
 }
 
@@ -162,6 +158,15 @@ void Daemon::show_schedule() {
   int running = 0;
   for (const auto& status : scheduler_.status()) {
     app_.metrics.set_next_fire(status.name, status.next_fire);
+std::vector<Memory> Daemon::memories() {
+  const auto before = app_.clock.now() - app_.configuration->retention;
+  std::vector<Memory> all;
+  all.emplace_back("the state", [this, before] { return app_.state.prune(before); });
+  for (const auto& sink : app_.configuration->sinks)
+    all.emplace_back("sink " + sink.name, [this, before, name = sink.name] { return app_.engine.prune(name, before); });
+  return all;
+}
+
     app_.metrics.set_paused(status.name, status.paused);
     running += status.running ? 1 : 0;
   }

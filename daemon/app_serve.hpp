@@ -5,6 +5,7 @@
 #include "daemon/control.hpp"
 #include "daemon/http_server.hpp"
 #include "daemon/lock.hpp"
+#include "daemon/retention.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace sluice {
@@ -50,6 +51,8 @@ class Daemon final : public Control {
   task<void> remember();
   task<void> tend();
   task<void> reload_on_signal();
+  // What forgets by `retention`.
+  std::vector<Memory> memories();
   task<void> drain_when_told(TaskGroup& group);
   void note(const Event& event);
   void show_schedule();

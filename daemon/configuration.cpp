@@ -229,6 +229,7 @@ std::optional<Configuration> interpret(const YamlNode& yaml, const std::string& 
   read_state(settings.table("state"), made, faults);
   made.concurrent_runs = static_cast<int>(settings.table("limits").integer("concurrent_runs"));
   made.memory = settings.table("limits").size("memory");
+  made.retention = settings.duration("retention");
   read_mask_key(settings.table("mask_key"), made, faults);
   std::vector<std::string> faulty;
   read_sources(yaml.find("sources"), kinds, made, faulty, faults);

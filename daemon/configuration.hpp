@@ -38,6 +38,7 @@ struct Configuration {
   Where mask_key_where;
   int concurrent_runs = 8;
   std::int64_t memory = 32 << 20;
+  Duration retention = std::chrono::hours(90 * 24);  // of run history, ledger and quarantine
   std::vector<SourceSettings> sources;
   std::vector<SinkSettings> sinks;
   std::vector<Pipeline> pipelines;  // in the file's order

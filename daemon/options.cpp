@@ -211,9 +211,14 @@ std::span<const Option> file_options() {
       needed("version", Value::integer, "The version of this format: 1."),
       option("timezone", Value::zone, "The default zone of every schedule.", "UTC"),
       group("server", Value::table, "Metrics, health, operator API and page.", server_options_table()),
-      group("state", Value::table, "Where sluice remembers runs (for 90 days), schedules and watermarks.",
-            state_options()),
+      group("state", Value::table, "Where sluice remembers runs, schedules and watermarks.", state_options()),
       group("limits", Value::table, "What sluice may use.", limits_options()),
+      option(
+          "retention", Value::duration,
+          "How long runs and what they said are remembered, in every sink the lines of `_sluice_loads`, and the rows "
+          "of `_sluice_quarantine` since they were last seen. `sluice serve` forgets what is older once a day; of each "
+          "window of days the newest line of the ledger stays.",
+          "90d", "1d"),
       group("mask_key", Value::table, "The key of `mask: {…: hmac_sha256}`.", mask_key_options()),
       group("sources", Value::named, "External systems, each with its credentials and its rate limit.", {}),
       group("sinks", Value::named, "Databases that rows are loaded into.", {}),

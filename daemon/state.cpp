@@ -39,6 +39,8 @@ CREATE TABLE watermarks(
 )"};
 constexpr int schema_version = std::size(schema_steps);
 
+constexpr std::int64_t pruned_at_once = 500;
+
 constexpr std::string_view run_columns =
     "id, pipeline, trigger, planned, started, ended, outcome, message, read, inserted, updated, unchanged, duplicate, "
     "quarantined, filtered, deleted, slices_published, slices_failed, attempt, passing";
@@ -361,12 +363,18 @@ task<void> SqliteStateStore::probe() {
 }
 
 task<std::int64_t> SqliteStateStore::prune(Instant before) {
-  auto count = std::make_shared<std::int64_t>(0);
-  std::function<void(Database&)> change = [before, count](Database& db) {
-    *count = db.run("DELETE FROM runs WHERE ended IS NOT NULL AND started < ?1 AND ended < ?1", ticks(before));
-  };
-  co_await write(std::move(change));
-  co_return *count;
+  std::int64_t all = 0;
+  for (auto some = pruned_at_once; some == pruned_at_once; all += some) {
+    auto count = std::make_shared<std::int64_t>(0);
+    std::function<void(Database&)> change = [before, count](Database& db) {
+      const std::string old =
+          "(SELECT id FROM runs WHERE ended IS NOT NULL AND started < ?1 AND ended < ?1 ORDER BY started LIMIT ?2)";
+      *count = db.run("DELETE FROM runs WHERE id IN " + old, ticks(before), pruned_at_once);
+    };
+    co_await write(std::move(change));
+    some = *count;
+  }
+  co_return all;
 }
 
 std::string default_state_path() {

@@ -30,7 +30,7 @@ class SqliteStateStore final : public StateStore {
   task<std::vector<RunRecord>> close_orphans(const std::string& pipeline) override;
   task<void> probe() override;
 
-  // Forgets the runs that ended before `before`; says how many.
+  // Forgets the runs that ended before `before`, some hundred in a transaction; says how many.
   task<std::int64_t> prune(Instant before);
   // Transactions written so far: those that wait at the same time share one.
   std::int64_t commits() const { return commits_; }

@@ -5,6 +5,7 @@
 #include "sinks/postgres.hpp"
 #include "sinks/postgres_catalog.hpp"
 #include "sinks/postgres_load.hpp"
+#include "sinks/postgres_prune.hpp"
 
 namespace sluice {
 namespace {
@@ -214,6 +215,8 @@ class PostgresSink final : public Sink {
     const auto result = co_await query(*session, std::move(statement));
     co_return result ? result->affected() : 0;
   }
+
+  task<std::int64_t> prune(Instant before) override { return prune_postgres(*core_, before); }
 
   task<std::vector<Finding>> check() override {
     std::vector<Finding> findings;

@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "sinks/publish_rules.hpp"
+#include "sinks/sqlite_books.hpp"
 #include "sinks/sqlite_columns.hpp"
 #include "sinks/sqlite_core.hpp"
 #include "sinks/sqlite_schema.hpp"
@@ -26,6 +27,8 @@ constexpr std::array<Option, 1> options{{
      .help = "The file: `sqlite:///absolute/path.db`, or `sqlite://./relative.db`.",
      .required = true},
 }};
+
+constexpr std::size_t pruned_at_once = 500;
 
 // WAL needs memory that processes share, which no network gives: https://sqlite.org/wal.html
 bool on_network(const std::string& folder) {
@@ -235,6 +238,22 @@ class SqliteSink final : public Sink {
       return database.changes();
     };
     co_return co_await look("_sluice_quarantine", std::move(drop));
+  }
+
+  task<std::int64_t> prune(Instant before) override {
+    if (!std::filesystem::exists(core_->path())) co_return 0;
+    const auto session = std::make_shared<Session>();
+    auto find = [before](Database& database) { return sqlite::books_before(database, before); };
+    const auto old = co_await core_->on(session, std::move(find));
+    for (std::size_t at = 0; at < old.size(); at += pruned_at_once) {
+      const auto turn = co_await core_->write_turn().acquire();
+      std::vector<sqlite::BookEntry> some(
+          old.begin() + static_cast<std::ptrdiff_t>(at),
+          old.begin() + static_cast<std::ptrdiff_t>(std::min(at + pruned_at_once, old.size())));
+      auto forget = [some = std::move(some), before](Database& database) { sqlite::forget(database, some, before); };
+      co_await core_->on(session, std::move(forget));
+    }
+    co_return static_cast<std::int64_t>(old.size());
   }
 
   task<std::vector<Finding>> check() override {

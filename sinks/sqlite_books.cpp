@@ -56,6 +56,42 @@ void write_ledger(Database& database, const Target& target, const LedgerLine& li
       c.filtered, c.quarantined, line.complete, lane.lane, target.table.name, line.version, line.superseded);
 }
 
+std::vector<BookEntry> books_before(Database& database, Instant before) {
+  std::vector<BookEntry> entries;
+  const auto has = [&](const char* table) {
+    return database.number("SELECT 1 FROM sqlite_schema WHERE name = ?", table).has_value();
+  };
+  if (has("_sluice_loads")) {
+    auto lines = database.prepare(
+        R"(SELECT l.rowid FROM _sluice_loads AS l LEFT JOIN (
+             SELECT "table_name", "partition", "window", max("started_at") AS newest FROM _sluice_loads
+             WHERE NOT "superseded" GROUP BY 1, 2, 3) USING ("table_name", "partition", "window")
+           WHERE l."committed_at" < ? AND (l."superseded" OR "window" LIKE '(%' OR l."started_at" < newest))");
+    lines.bind_all(stored_instant(before));
+    while (lines.step()) entries.push_back({lines.integer(0), {}});
+  }
+  if (has("_sluice_quarantine")) {
+    auto rows = database.prepare(R"(SELECT "id" FROM _sluice_quarantine WHERE "last_seen" < ?)");
+    rows.bind_all(stored_instant(before));
+    while (rows.step()) entries.push_back({0, std::string(rows.text(0))});
+  }
+  return entries;
+}
+
+void forget(Database& database, const std::vector<BookEntry>& entries, Instant before) {
+  Transaction transaction(database);
+  // Since they were looked for, another process may have written anew what they stand for.
+  auto line = database.prepare(R"(DELETE FROM _sluice_loads WHERE rowid = ? AND "committed_at" < ?)");
+  auto row = database.prepare(R"(DELETE FROM _sluice_quarantine WHERE "id" = ? AND "last_seen" < ?)");
+  for (const auto& entry : entries) {
+    if (entry.quarantined.empty())
+      line.bind_all(entry.line, stored_instant(before)).run();
+    else
+      row.bind_all(entry.quarantined, stored_instant(before)).run();
+  }
+  transaction.commit();
+}
+
 void commit(Database& database, Transaction& transaction, const std::function<bool()>& was_committed) {
   std::exception_ptr failure;
   try {

@@ -20,6 +20,15 @@ std::vector<std::string> later_windows(Database& database, const Target& target)
 void replace_quarantine(Database& database, const Target& target, std::span<const Reject> rejects,
                         const std::string& now, std::string_view rule = {});
 
+// A line of the ledger by its rowid, or a row of the quarantine by its id.
+struct BookEntry {
+  std::int64_t line = 0;
+  std::string quarantined;
+};
+// What Sink::prune forgets. A reader keeps nobody from writing; the writing is done apart, a few entries at a time.
+std::vector<BookEntry> books_before(Database& database, Instant before);
+void forget(Database& database, const std::vector<BookEntry>& entries, Instant before);
+
 struct LedgerLine {
   Counts counts;
   bool complete = true, superseded = false;

@@ -118,6 +118,7 @@ class FusedSink final : public Sink {
   task<std::int64_t> drop_quarantined(const std::string& p, const std::string& s, const QuarantineFilter& f) override {
     return inner_.drop_quarantined(p, s, f);
   }
+  task<std::int64_t> prune(Instant before) override { return inner_.prune(before); }
   task<std::vector<Finding>> check() override { return inner_.check(); }
   task<void> close() override { return inner_.close(); }
 

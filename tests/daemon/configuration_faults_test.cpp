@@ -17,9 +17,11 @@ TEST_CASE("each mistake in the file has its message") {
   const Case cases[] = {
       {"version: 2\n", "1:10: \"version\": found 2, this sluice reads version 1"},
       {"timezone: UTC\n", "1:1: \"version\" is missing: The version of this format: 1."},
-      {"version: 1\nretention: 90d\n",
-       "2:1: unknown key \"retention\"; known here: version, timezone, server, state, limits, "
-       "mask_key, sources, sinks, defaults, pipelines"},
+      {"version: 1\nmodels: {}\n",
+       "2:1: unknown key \"models\"; known here: version, timezone, server, state, limits, retention, mask_key, "
+       "sources, "
+       "sinks, defaults, pipelines"},
+      {"version: 1\nretention: 6h\n", "2:12: \"retention\": found \"6h\", expected at least 1d"},
       {"version: 1\npipeline: {}\n", "2:1: unknown key \"pipeline\"; did you mean \"pipelines\"?"},
       {"version: 1\nserver: {listen: \"8321\"}\n",
        "2:18: \"listen\": found \"8321\", expected an IP address and a port, like 127.0.0.1:8321 or [::]:8321"},

@@ -300,6 +300,20 @@ TEST_CASE_METHOD(Fixture, "old runs are forgotten, open ones never") {
   CHECK(world.run(store->runs("", 10)).size() == 2);
 }
 
+TEST_CASE_METHOD(Fixture, "much that is old is forgotten in several transactions") {
+  const auto fill = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    for (int i = 0; i < 1200; ++i)
+      group.spawn(store->run_ended(ended(run_at("old" + std::to_string(i), noon - 100h), Outcome::succeeded)));
+    co_await group.join();
+  };
+  world.run(fill());
+  const auto commits = store->commits();
+  CHECK(world.run(store->prune(noon)) == 1200);
+  CHECK(store->commits() - commits == 3);
+  CHECK(world.run(store->runs("", 10)).empty());
+}
+
 TEST_CASE("the state lies where systemd, the desktop or the home says") {
   const auto with = [](const char* state, const char* xdg, const char* home) {
     const auto set = [](const char* name, const char* value) { value ? setenv(name, value, 1) : unsetenv(name); };

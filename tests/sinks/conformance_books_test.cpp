@@ -417,3 +417,38 @@ TEST_CASE_METHOD(Conformance, "any sink: a sound sink has nothing but good to re
     CHECK(finding.level != Finding::Level::error);
   }
 }
+
+TEST_CASE_METHOD(Conformance, "any sink: old books are forgotten, but for what says which windows were loaded") {
+  const auto table = insights();
+  prepare(table);
+  load(table, march("a", 1), {row(1, "1")}, {.run = "old", .rejects = {reject_of({"a", "2026-03-01", "x"}, "{1}")}});
+  load(table, march("a", 2), {row(2, "1")}, {.run = "old", .rejects = {reject_of({"a", "2026-03-02", "x"}, "{2}")}});
+  subject->run(subject->clock().sleep_for(5ms));
+  const auto before = subject->clock().now();
+  subject->run(subject->clock().sleep_for(5ms));
+  CHECK(subject->run(sink->prune(before - 1h)) == 0);
+  load(table, march("a", 1), {row(1, "1")}, {.run = "new", .rejects = {reject_of({"a", "2026-03-01", "x"}, "{1}")}});
+
+  CHECK(subject->run(sink->prune(before)) == 2);
+  CHECK(query("SELECT run, \"window\" FROM _sluice_loads ORDER BY 2") == Rows{"new|2026-03-01", "old|2026-03-02"});
+  CHECK(subject->run(sink->loaded_days("insights", "a")).size() == 2);
+  // Of a slice that is still read its rows are seen again and again; those of the other one were left behind.
+  CHECK(query("SELECT raw, run FROM _sluice_quarantine") == Rows{"{1}|new"});
+  CHECK(query("SELECT count(*) FROM insights") == Rows{"2"});
+  CHECK(subject->run(sink->prune(before)) == 0);
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: old lines of value ranges and of superseded reads are forgotten altogether") {
+  const auto table = campaigns();
+  prepare(table);
+  const Partition all("");
+  load(table, Slice::values(all, {}, "2026-03-01T00:00:00Z"), {});
+  load(table, Slice::values(all, "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"), {});
+  CHECK(one("SELECT count(*) FROM _sluice_loads") == "2");
+  CHECK(subject->run(sink->prune(subject->clock().now() + 1h)) == 2);
+  CHECK(one("SELECT count(*) FROM _sluice_progress") == "1");
+}
+
+TEST_CASE_METHOD(Conformance, "any sink: a database that sluice has not been in has nothing to forget") {
+  CHECK(subject->run(sink->prune(subject->clock().now())) == 0);
+}

@@ -33,6 +33,7 @@ class MemorySink final : public Sink {
   task<std::int64_t> drop_quarantined(const std::string&, const std::string&, const QuarantineFilter&) override {
     co_return 0;
   }
+  task<std::int64_t> prune(Instant) override { co_return 0; }
   task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
   task<void> close() override { co_return; }
 
