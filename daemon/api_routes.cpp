@@ -176,6 +176,7 @@ task<ServerReply> ApiRoutes::read(const ServerRequest& request) {
   }
   if (path.size() == 4 && path[2] == "pipelines") co_return reply_json(co_await control_.pipeline(path[3]));
   if (path.size() == 4 && path[2] == "runs") co_return reply_json(co_await control_.run(path[3]));
+  if (path.size() == 5 && path[2] == "runs" && path[4] == "logs") co_return reply_json(co_await control_.logs(path[3]));
   if (path.size() == 5 && path[2] == "pipelines") co_return not_allowed("POST");
   co_return not_found(request);
 }

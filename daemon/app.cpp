@@ -116,6 +116,11 @@ App::App(Loop& l, std::shared_ptr<const Configuration> c, LogOptions options)
       hub(executor, clock, metrics, log),
       state(state_path(*configuration), executor, clock),
       engine(executor, clock, hub, log, configuration->memory) {
+      run_log(hub, clock, log, state,
+              [this](const std::string& name) {
+                const auto* pipeline = configuration->pipeline(name);
+                return pipeline ? std::pair(pipeline->source, pipeline->sink) : std::pair<std::string, std::string>();
+              }),
   engine.configure(configuration);
   metrics.configuration_loaded(true, clock.now());
 }
@@ -183,10 +188,12 @@ task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options) {
     ended.message = is_cancellation(failure) ? app.loop.why_cancelled() : "an unexpected failure";
   }
   auto last = ended_record(std::move(record), ended, app.clock.now());
+  ended.message = app.log.scrub(ended.message);
   // A cancelled task cannot write any more; what it did is written all the same.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await app.state.run_ended(last);
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+  co_await app.run_log.save();
   if (failure) std::rethrow_exception(failure);
   co_return ended;
 }

@@ -8,6 +8,7 @@
 #include "daemon/app_engine.hpp"
 #include "daemon/cli.hpp"
 #include "daemon/event_hub.hpp"
+#include "daemon/run_log.hpp"
 #include "daemon/state.hpp"
 #include "daemon/table_printer.hpp"
 
@@ -62,6 +63,7 @@ class App {
   Metrics metrics;
   EventHub hub;
   SqliteStateStore state;
+  RunLog run_log;
   Engine engine;
 };
 

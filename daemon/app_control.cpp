@@ -78,6 +78,13 @@ task<Json> Daemon::run(std::string id) {
   co_return run_json(*run);
 }
 
+task<Json> Daemon::logs(std::string name) {
+  co_await app_.run_log.save();
+  const auto run = co_await run_named(app_.state, std::move(name));
+  const auto lines = co_await app_.state.log(run.id);
+  co_return logs_json(run, lines);
+}
+
 Json Daemon::sources() {
   auto all = Json::array();
   for (const auto& source : app_.configuration->sources)

@@ -63,6 +63,7 @@ task<void> Daemon::serve() {
   group.spawn(tend());
   Retention retention(app_.clock, app_.hub, [this] { return memories(); });
   group.spawn(retention.run());
+  group.spawn(app_.run_log.keep());
   group.spawn(take_freed_pipelines());
   group.spawn(reload_on_signal());
   group.spawn(drain_when_told(group));
@@ -74,6 +75,7 @@ task<void> Daemon::serve() {
   }
   backfills_.cancel();
   co_await backfills_.join();
+  co_await app_.run_log.save();
   locks_.clear();
   if (failure) std::rethrow_exception(failure);
 }
@@ -95,7 +97,9 @@ task<RunEnded> Daemon::run_scheduled(RunRequest request) {
   RunOptions options;
   options.up_to = request.up_to;
   options.why_cancelled = std::move(request.why_cancelled);
-  co_return co_await app_.engine.run(std::move(request.record), std::move(options));
+  auto ended = co_await app_.engine.run(std::move(request.record), std::move(options));
+  ended.message = app_.log.scrub(ended.message);
+  co_return ended;
 }
 
 std::vector<ScheduledPipeline> Daemon::locked_pipelines() {
@@ -154,10 +158,6 @@ task<void> Daemon::tend() {
   }
 }
 
-void Daemon::show_schedule() {
-  int running = 0;
-  for (const auto& status : scheduler_.status()) {
-    app_.metrics.set_next_fire(status.name, status.next_fire);
 std::vector<Memory> Daemon::memories() {
   const auto before = app_.clock.now() - app_.configuration->retention;
   std::vector<Memory> all;
@@ -167,6 +167,10 @@ std::vector<Memory> Daemon::memories() {
   return all;
 }
 
+void Daemon::show_schedule() {
+  int running = 0;
+  for (const auto& status : scheduler_.status()) {
+    app_.metrics.set_next_fire(status.name, status.next_fire);
     app_.metrics.set_paused(status.name, status.paused);
     running += status.running ? 1 : 0;
   }

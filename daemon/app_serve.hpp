@@ -29,6 +29,7 @@ class Daemon final : public Control {
   task<Json> pipeline(std::string name) override;
   task<Json> runs(std::string pipeline, std::size_t limit) override;
   task<Json> run(std::string id) override;
+  task<Json> logs(std::string run) override;
   Json sources() override;
   Json sinks() override;
   Json limits() override;
@@ -50,9 +51,9 @@ class Daemon final : public Control {
   // Gives the metrics what the state knows of pipelines that they have heard nothing of.
   task<void> remember();
   task<void> tend();
-  task<void> reload_on_signal();
   // What forgets by `retention`.
   std::vector<Memory> memories();
+  task<void> reload_on_signal();
   task<void> drain_when_told(TaskGroup& group);
   void note(const Event& event);
   void show_schedule();

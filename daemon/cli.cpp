@@ -166,6 +166,10 @@ class Grammar {
     pipeline(command("status", Command::status, "What is going on"), false);
     auto* runs = command("runs", Command::runs, "What went on");
     pipeline(runs, false);
+    command("logs", Command::logs, "What a run said")
+        ->add_option("run", a_.run, "A run's id or its beginning; or a pipeline, for its last run")
+        ->required()
+        ->type_name("RUN");
     limit(runs, "Runs to print");
   }
 

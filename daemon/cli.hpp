@@ -26,6 +26,7 @@ enum class Command {
   preview,
   status,
   runs,
+  logs,
   trigger,
   pause,
   resume,
@@ -51,6 +52,7 @@ struct Arguments {
   std::vector<std::string> pipelines;  // run: at least one; others: none or one
   std::string stream;                  // --stream, or the part after the slash of PIPELINE/STREAM
   std::string source;                  // discover
+  std::string run;                     // logs
   bool full_refresh = false;           // run
   std::optional<Day> from, to;         // backfill
   std::string name;                    // backfill

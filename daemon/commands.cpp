@@ -36,6 +36,8 @@ int dispatch(const Arguments& arguments) {
       return status_command(arguments);
     case Command::runs:
       return runs_command(arguments);
+    case Command::logs:
+      return logs_command(arguments);
     case Command::trigger:
     case Command::pause:
     case Command::resume:

@@ -20,6 +20,7 @@ int quarantine_command(const Arguments& arguments);
 
 int status_command(const Arguments& arguments);
 int runs_command(const Arguments& arguments);
+int logs_command(const Arguments& arguments);
 // trigger, pause, resume, cancel
 int tell_command(const Arguments& arguments);
 

@@ -9,7 +9,8 @@
 #include "daemon/remote.hpp"
 #include "daemon/status_json.hpp"
 
-// Commands that ask the daemon, and where none answers read the state: status, runs; and those that tell it something.
+// Commands that ask the daemon, and where none answers read the state: status, runs, logs; and those that tell it
+// something.
 
 namespace sluice {
 namespace {
@@ -54,6 +55,16 @@ class Observer {
     co_return all;
   }
 
+  task<Json> logs() {
+    if (co_await there())
+      co_return co_await remote_->client().get(fmt::format("/api/v1/runs/{}/logs", url_encode(arguments_.run)));
+    if (!state_) throw Refusal(404, fmt::format("there is no run {}: nothing has run yet", arguments_.run));
+    auto run = co_await run_named(*state_, arguments_.run);
+    note_interrupted(run);
+    const auto lines = co_await state_->log(run.id);
+    co_return logs_json(run, lines);
+  }
+
   task<bool> there() {
     if (!asked_) answers_ = co_await remote_->answers();
     asked_ = true;
@@ -61,20 +72,22 @@ class Observer {
   }
 
  private:
-  // As the state has them; but a run without an end, whose process is gone, was interrupted. The next process that runs
-  // the pipeline writes that down.
   task<std::vector<RunRecord>> recorded(std::string pipeline, std::size_t limit) {
     auto runs = co_await state_->runs(pipeline, limit);
-    const auto locks = lock_folder(state_path(*configuration_));
-    for (auto& run : runs) {
-      if (run.ended) continue;
-      const bool held =
-          run.trigger == "backfill" ? any_backfill_is_held(locks, run.pipeline) : lock_is_held(locks, run.pipeline);
-      if (held) continue;
-      run.outcome = Outcome::failed;
-      run.message = "interrupted: the process ended";
-    }
+    for (auto& run : runs) note_interrupted(run);
     co_return runs;
+  }
+
+  // A run without an end, whose process is gone, was interrupted. The next process that runs the pipeline writes that
+  // down.
+  void note_interrupted(RunRecord& run) const {
+    const auto locks = lock_folder(state_path(*configuration_));
+    if (run.ended) return;
+    const bool held =
+        run.trigger == "backfill" ? any_backfill_is_held(locks, run.pipeline) : lock_is_held(locks, run.pipeline);
+    if (held) return;
+    run.outcome = Outcome::failed;
+    run.message = "interrupted: the process ended";
   }
 
   Json chosen(Json all) const {
@@ -161,6 +174,28 @@ task<int> show_runs(Observer& observer, bool json) {
   co_return exit_code::done;
 }
 
+std::string logs_text(const Json& logs, const Terminal& terminal) {
+  std::string all;
+  const auto dropped = logs.value("dropped", std::int64_t{0});
+  bool first = true;
+  for (const auto& line : logs["lines"]) {
+    const auto level = text(line, "level");
+    const auto colour = level == "error" ? Colour::red : level == "warning" ? Colour::yellow : Colour::none;
+    all += fmt::format("{:<24} {} {}\n", text(line, "time"),
+                       paint(fmt::format("{:<7}", level), colour, terminal.colour), text(line, "message"));
+    if (std::exchange(first, false) && dropped > 0)
+      all += fmt::format("… {} earlier lines were dropped; of a run the last {} are kept\n", grouped(dropped),
+                         RunLog::most_lines);
+  }
+  return all;
+}
+
+task<int> show_logs(Observer& observer, bool json) {
+  const auto logs = co_await observer.logs();
+  print_out(json ? logs.dump(2) + "\n" : logs_text(logs, Terminal::of(STDOUT_FILENO)));
+  co_return exit_code::done;
+}
+
 std::string_view action_of(Command command) {
   switch (command) {
     case Command::trigger:
@@ -198,6 +233,12 @@ int runs_command(const Arguments& arguments) {
   Loop loop;
   Observer observer(loop.executor(), arguments);
   return loop.run(show_runs(observer, arguments.json));
+}
+
+int logs_command(const Arguments& arguments) {
+  Loop loop;
+  Observer observer(loop.executor(), arguments);
+  return loop.run(show_logs(observer, arguments.json));
 }
 
 int tell_command(const Arguments& arguments) {

@@ -49,6 +49,8 @@ class Control {
   virtual task<Json> pipeline(std::string name) = 0;  // throws Refusal(404)
   virtual task<Json> runs(std::string pipeline, std::size_t limit) = 0;
   virtual task<Json> run(std::string id) = 0;  // throws Refusal(404)
+  // What the run said; `run` as `sluice logs` takes it. Throws Refusal(404 or 422).
+  virtual task<Json> logs(std::string run) = 0;
   virtual Json sources() = 0;
   virtual Json sinks() = 0;
   virtual Json limits() = 0;

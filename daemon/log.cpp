@@ -11,8 +11,6 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "daemon/phrases.hpp"
-
 namespace sluice {
 namespace {
 
@@ -90,108 +88,6 @@ struct Log::Writer {
   bool idle() const { return sink->taken + overrun() >= said; }
 };
 
-// What each event is as a line; nothing for those that are not worth one.
-struct Log::Describe {
-  Log& log;
-
-  std::optional<Line> operator()(const RunEnded& e) const {
-    if (!log.options_.runs) return {};
-    Line line;
-    line.level = e.outcome == Outcome::failed    ? Level::error
-                 : e.outcome == Outcome::partial ? Level::warning
-                                                 : Level::info;
-    line.message = run_sentence(e);
-    line.fields = {{"pipeline", e.pipeline}, {"run", e.run}, {"trigger", e.trigger}};
-    return line;
-  }
-  std::optional<Line> operator()(const RunStarted& e) const {
-    return plain(Level::debug, "run started", {{"pipeline", e.pipeline}, {"run", e.run}, {"trigger", e.trigger}});
-  }
-  std::optional<Line> operator()(const SliceEnded& e) const {
-    const bool failed = e.outcome == SliceOutcome::failed;
-    auto line =
-        plain(failed ? Level::warning : Level::debug,
-              fmt::format("slice {} {}{}{}", e.slice, to_string(e.outcome), e.message.empty() ? "" : ": ", e.message),
-              {{"pipeline", e.pipeline}, {"stream", e.stream}, {"run", e.run}});
-    if (failed) line.fold = "slice " + e.pipeline + '/' + e.stream + '/' + e.partition;
-    return line;
-  }
-  std::optional<Line> operator()(const RequestDone& e) const {
-    return plain(Level::debug, fmt::format("request: {} in {}", e.code, short_duration(e.took)),
-                 {{"source", e.source}});
-  }
-  std::optional<Line> operator()(const RequestRetried& e) const {
-    auto line = plain(Level::warning, fmt::format("{}; trying again in {}", e.message, short_duration(e.wait)),
-                      {{"source", e.source}, {"reason", e.reason}});
-    line.fold = "retry " + e.source + '/' + e.reason;
-    return line;
-  }
-  std::optional<Line> operator()(const Throttled& e) const {
-    auto line = plain(Level::warning, fmt::format("{}; pausing for {}", e.message, short_duration(e.pause)),
-                      {{"source", e.source}, {"bucket", e.bucket}});
-    line.fold = "throttled " + e.source + '/' + e.bucket;
-    return line;
-  }
-  std::optional<Line> operator()(const VersionWarning& e) const {
-    auto line = plain(Level::warning, e.message, {{"source", e.source}});
-    line.fold = "version " + e.source;
-    line.fold_for = 24h;  // every answer says it
-    return line;
-  }
-  std::optional<Line> operator()(const SchemaChanged& e) const {
-    const auto level = e.action == "refused"         ? Level::warning
-                       : e.action == "unknown_field" ? Level::debug
-                                                     : Level::info;
-    auto line = plain(level, e.message.empty() ? fmt::format("{}: {}", e.column, e.action) : e.message,
-                      {{"pipeline", e.pipeline}, {"stream", e.stream}, {"column", e.column}, {"action", e.action}});
-    line.fold = "schema " + e.pipeline + '/' + e.stream + '/' + e.column + e.action;
-    return line;
-  }
-  std::optional<Line> operator()(const TransactionDone& e) const {
-    const bool lost = e.outcome == "unknown";
-    auto line = plain(lost ? Level::warning : Level::debug,
-                      lost ? "the connection was lost during COMMIT; the ledger is read to learn whether it happened"
-                           : fmt::format("transaction {} in {}", e.outcome, short_duration(e.took)),
-                      {{"sink", e.sink}});
-    if (lost) line.fold = "transaction " + e.sink;
-    return line;
-  }
-  std::optional<Line> operator()(const SinkState& e) const {
-    auto& up = log.sink_up_.try_emplace(e.sink, true).first->second;
-    if (std::exchange(up, e.up) == e.up) return {};
-    if (e.up) return plain(Level::info, "the sink answers again", {{"sink", e.sink}});
-    return plain(Level::error, e.message.empty() ? "the sink does not answer" : e.message, {{"sink", e.sink}});
-  }
-  std::optional<Line> operator()(const FireMissed& e) const {
-    auto line = plain(Level::warning,
-                      e.count == 1 ? fmt::format("missed the fire of {} ({})", format_instant(e.planned), e.reason)
-                                   : fmt::format("missed {} fires, the newest that of {} ({})", e.count,
-                                                 format_instant(e.planned), e.reason),
-                      {{"pipeline", e.pipeline}, {"reason", e.reason}});
-    line.fold = "missed " + e.pipeline + e.reason;
-    return line;
-  }
-  std::optional<Line> operator()(const Notice& e) const {
-    auto line = plain(e.level, e.message, {});
-    if (!e.pipeline.empty()) line.fields.emplace_back("pipeline", e.pipeline);
-    if (!e.stream.empty()) line.fields.emplace_back("stream", e.stream);
-    line.fold = "notice " + e.pipeline + '/' + e.stream + e.message;
-    return line;
-  }
-  template <typename Other>
-  std::optional<Line> operator()(const Other&) const {
-    return {};
-  }
-
-  static Line plain(Level level, std::string message, std::vector<std::pair<std::string_view, std::string>> fields) {
-    Line line;
-    line.level = level;
-    line.message = std::move(message);
-    line.fields = std::move(fields);
-    return line;
-  }
-};
-
 Log::Log(LogOptions options) : options_(options), writer_(std::make_unique<Writer>(options.fd)) {}
 
 Log::~Log() {
@@ -213,15 +109,24 @@ void Log::say_all_folded() {
 }
 
 void Log::on(const Event& event, Instant now) {
-  auto line = std::visit(Describe{*this}, event);
+  if (std::holds_alternative<RunEnded>(event) && !options_.runs) return;
+  if (const auto* sink = std::get_if<SinkState>(&event)) {
+    auto& up = sink_up_.try_emplace(sink->sink, true).first->second;
+    if (std::exchange(up, sink->up) == sink->up) return;
+  }
+  auto line = describe(event);
   if (line && line->level >= options_.level) fold_or_say(std::move(*line), now);
 }
 
 void Log::write(Level level, Instant now, std::string_view message) {
-  if (level >= options_.level) say(Describe::plain(level, std::string(message), {}), now);
+  if (level < options_.level) return;
+  LogLine line;
+  line.level = level;
+  line.message = message;
+  say(line, now);
 }
 
-void Log::fold_or_say(Line line, Instant now) {
+void Log::fold_or_say(LogLine line, Instant now) {
   if (line.fold.empty()) return say(line, now);
   tick(now);
   const auto known = folded_.find(line.fold);
@@ -272,7 +177,7 @@ std::int64_t Log::dropped() const {
   return writer_->sink->dropped + writer_->overrun();
 }
 
-void Log::say(const Line& line, Instant now) {
+void Log::say(const LogLine& line, Instant now) {
   auto text = render(line, now);
   if (text.size() >= longest_line) text.resize(longest_line - 1);
   writer_->say(text);
@@ -282,7 +187,7 @@ std::string Log::scrub(std::string_view text) const {
   return without_secrets(without_credentials(text), hidden_);
 }
 
-std::string Log::render(const Line& line, Instant now) const {
+std::string Log::render(const LogLine& line, Instant now) const {
   const auto clean = [&](std::string_view text, std::size_t limit) { return printable(scrub(text), limit); };
   const auto time = format_instant(std::chrono::floor<std::chrono::milliseconds>(now));
   if (options_.format == LogFormat::text) {

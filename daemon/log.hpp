@@ -8,6 +8,7 @@
 
 #include "core/events.hpp"
 #include "core/secret.hpp"
+#include "daemon/log_lines.hpp"
 
 namespace sluice {
 
@@ -42,27 +43,18 @@ class Log {
 
  private:
   struct Writer;
-  // An incident for people: `what` names it for folding, fields stand beside the message.
-  struct Line {
-    Level level = Level::info;
-    std::string message;
-    std::vector<std::pair<std::string_view, std::string>> fields;
-    std::string fold;  // empty: never folded
-    Duration fold_for = std::chrono::minutes(1);
-  };
   struct Folded {
     Instant since, last;
     Duration window{};
     std::int64_t more = 0;
-    Line line;
+    LogLine line;
   };
-  struct Describe;
 
-  void say(const Line& line, Instant now);
-  void fold_or_say(Line line, Instant now);
+  void say(const LogLine& line, Instant now);
+  void fold_or_say(LogLine line, Instant now);
   void say_folded(Folded& folded, Instant now);
   void say_all_folded();
-  std::string render(const Line& line, Instant now) const;
+  std::string render(const LogLine& line, Instant now) const;
 
   LogOptions options_;
   std::unique_ptr<Writer> writer_;

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "core/error.hpp"
+#include "daemon/log.hpp"
 
 namespace sluice {
 namespace {
@@ -36,6 +37,11 @@ CREATE INDEX open_runs ON runs(pipeline) WHERE ended IS NULL;
                                         R"(
 CREATE TABLE watermarks(
   pipeline TEXT, stream TEXT, watermark INTEGER NOT NULL, PRIMARY KEY(pipeline, stream)) WITHOUT ROWID;
+)",
+                                        R"(
+CREATE TABLE run_logs(
+  run TEXT, number INTEGER, time INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,
+  PRIMARY KEY(run, number)) WITHOUT ROWID;
 )"};
 constexpr int schema_version = std::size(schema_steps);
 
@@ -329,6 +335,39 @@ task<std::optional<RunRecord>> SqliteStateStore::run(const std::string& id) {
   co_return co_await worker_.run(std::move(read));
 }
 
+task<std::vector<RunRecord>> SqliteStateStore::runs_beginning(std::string id, std::size_t limit) {
+  auto read = [this, id = std::move(id), limit] {
+    auto rows = database().prepare(fmt::format(
+        "SELECT {} FROM runs WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id DESC LIMIT {}", run_columns, limit));
+    rows.bind(1, id);
+    return records_of(rows);
+  };
+  co_return co_await worker_.run(std::move(read));
+}
+
+task<void> SqliteStateStore::write_log(std::string run, std::vector<RunLine> lines, std::int64_t first) {
+  std::function<void(Database&)> change = [run = std::move(run), lines = std::move(lines), first](Database& db) {
+    db.run("DELETE FROM run_logs WHERE run = ? AND number < ?", run, first);
+    for (const auto& line : lines)
+      db.run("INSERT OR REPLACE INTO run_logs(run, number, time, level, message) VALUES (?, ?, ?, ?, ?)", run,
+             line.number, ticks(line.time), to_string(line.level), line.message);
+  };
+  co_await write(std::move(change));
+}
+
+task<std::vector<RunLine>> SqliteStateStore::log(std::string run) {
+  auto read = [this, run = std::move(run)] {
+    std::vector<RunLine> lines;
+    auto rows = database().prepare("SELECT number, time, level, message FROM run_logs WHERE run = ? ORDER BY number");
+    rows.bind(1, run);
+    while (rows.step())
+      lines.push_back({rows.integer(0), instant(rows.integer(1)), parse_level(rows.text(2)).value_or(Level::info),
+                       std::string(rows.text(3))});
+    return lines;
+  };
+  co_return co_await worker_.run(std::move(read));
+}
+
 task<std::vector<RunRecord>> SqliteStateStore::close_orphans(const std::string& pipeline) {
   auto closed = std::make_shared<std::vector<RunRecord>>();
   std::function<void(Database&)> change = [pipeline, closed, now = clock_.now()](Database& db) {
@@ -369,6 +408,7 @@ task<std::int64_t> SqliteStateStore::prune(Instant before) {
     std::function<void(Database&)> change = [before, count](Database& db) {
       const std::string old =
           "(SELECT id FROM runs WHERE ended IS NOT NULL AND started < ?1 AND ended < ?1 ORDER BY started LIMIT ?2)";
+      db.run("DELETE FROM run_logs WHERE run IN " + old, ticks(before), pruned_at_once);
       *count = db.run("DELETE FROM runs WHERE id IN " + old, ticks(before), pruned_at_once);
     };
     co_await write(std::move(change));

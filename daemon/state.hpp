@@ -11,6 +11,14 @@
 
 namespace sluice {
 
+// A line of what a run said.
+struct RunLine {
+  std::int64_t number = 0;  // from 1 on: those before the first that is kept were dropped
+  Instant time;
+  Level level = Level::info;
+  std::string message;
+};
+
 // The state in an SQLite file, which another process may read while the daemon runs. The file is opened at the first
 // call, so that what is wrong with it is that call's error.
 class SqliteStateStore final : public StateStore {
@@ -29,6 +37,12 @@ class SqliteStateStore final : public StateStore {
   task<std::optional<RunRecord>> run(const std::string& id) override;
   task<std::vector<RunRecord>> close_orphans(const std::string& pipeline) override;
   task<void> probe() override;
+
+  // Those whose id begins so, the newest first.
+  task<std::vector<RunRecord>> runs_beginning(std::string id, std::size_t limit);
+  // New lines of a run, and older ones that changed; those before `first` are dropped.
+  task<void> write_log(std::string run, std::vector<RunLine> lines, std::int64_t first);
+  task<std::vector<RunLine>> log(std::string run);
 
   // Forgets the runs that ended before `before`, some hundred in a transaction; says how many.
   task<std::int64_t> prune(Instant before);

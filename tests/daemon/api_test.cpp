@@ -53,8 +53,11 @@ TEST_CASE("what is read") {
   CHECK(runs["limit"] == 7);
   CHECK(nlohmann::json::parse(ask(server, "GET /api/v1/runs?limit=99999999").body)["limit"] == 1000);
   CHECK(nlohmann::json::parse(ask(server, "GET /api/v1/version").body).contains("version"));
-  for (const auto* path : {"/api/v1/sources", "/api/v1/sinks", "/api/v1/limits", "/api/v1/runs/r1"})
+  for (const auto* path :
+       {"/api/v1/sources", "/api/v1/sinks", "/api/v1/limits", "/api/v1/runs/r1", "/api/v1/runs/r1/logs"})
     CHECK(ask(server, fmt::format("GET {}", path)).status == 200);
+  CHECK(ask(server, "GET /api/v1/runs/r2/logs").status == 404);
+  CHECK(ask(server, "POST /api/v1/runs/r1/logs").status == 405);
 }
 
 TEST_CASE("what is done needs POST, and reading needs GET") {

@@ -36,6 +36,10 @@ struct FakeControl final : Control {
     if (id == "broken") throw std::runtime_error("internal detail");
     co_return Json{{"id", id}};
   }
+  task<Json> logs(std::string run) override {
+    if (run != "r1") throw Refusal(404, "there is no run " + run);
+    co_return Json{{"lines", Json::array()}};
+  }
   Json sources() override { return Json::array(); }
   Json sinks() override { return Json::array(); }
   Json limits() override { return Json::object(); }

@@ -95,7 +95,7 @@ TEST_CASE_METHOD(Fixture, "the state of an older sluice is brought up to date, a
   store.reset();
   {
     sqlite::Database old(path);
-    old.exec("DROP TABLE watermarks; PRAGMA user_version = 1");
+    old.exec("DROP TABLE watermarks; DROP TABLE run_logs; PRAGMA user_version = 1");
   }
   auto reader = reopened(sqlite::Access::read_only);
   CHECK_THROWS_WITH(world.run(reader->pipeline("facebook")), Catch::Contains("is of an older sluice"));
