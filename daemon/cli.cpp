@@ -19,11 +19,10 @@ std::string check_day(const std::string& text) {
 
 std::string check_url(const std::string& text) {
   try {
-    parse_url(text);
-    return {};
+    if (parse_url(text).path.find('?') == std::string::npos) return {};
   } catch (const Error&) {
-    return fmt::format("{}: expected a URL like http://host:8321", text);
   }
+  return fmt::format("{}: expected a URL like http://host:8321", without_secrets(text));
 }
 
 Instant instant_of(const std::string& text) {
@@ -84,9 +83,9 @@ class Grammar {
   void common() {
     app_.add_option("-c,--config", a_.config, "Configuration; default ./sluice.yaml, then /etc/sluice/sluice.yaml")
         ->type_name("FILE");
-    app_.add_option(
-            "--server", a_.server,
-            "The daemon to talk to, as http://host:port; its token in $SLUICE_TOKEN, a private CA in $SSL_CERT_FILE")
+    app_.add_option("--server", a_.server,
+                    "The daemon to talk to, as https://host:port or with the path that a proxy gave it; its token in "
+                    "$SLUICE_TOKEN, a private CA in $SSL_CERT_FILE")
         ->check(check_url)
         ->type_name("URL");
     app_.add_option_function<std::string>(

@@ -24,6 +24,7 @@ class DaemonClient {
 
  private:
   task<Json> exchange(HttpRequest request);
+  std::string refusal(const HttpResponse& response, const std::string& own_words) const;
   HttpClient& http_;
   std::string url_;
   Secret token_;

@@ -64,7 +64,9 @@ int code_of(const Refusal& refusal) {
     case 422:
       return exit_code::usage;
     case 409:
+    case 502:
     case 503:
+    case 504:
       return exit_code::temporary;
     default:
       return exit_code::failed;

@@ -14,7 +14,7 @@ namespace sluice {
 using Json = nlohmann::ordered_json;
 
 // The asker is told why not. `status` is HTTP's: 404 no such thing, 409 and 503 not now, 422 nonsense. The command line
-// ends with 2 for 404 and 422, with 75 (try again) for 409 and 503.
+// ends with 2 for 404 and 422, with 75 (try again) for 409 and 503, and for a proxy's 502 and 504.
 class Refusal : public std::runtime_error {
  public:
   Refusal(int status, const std::string& why) : std::runtime_error(why), status_(status) {}

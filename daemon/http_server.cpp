@@ -252,7 +252,8 @@ class Session final : public Following {
     }
     if (request.role >= needed) return {};
     if (request.role == Role::none) return problem(401, "a token is needed: Authorization: Bearer …");
-    return problem(403, "the token's role does not allow this");
+    return problem(403, fmt::format("the token {} has the role {}, and this needs {}", request.who,
+                                    to_string(request.role), to_string(needed)));
   }
 
   task<void> send(const ServerReply& reply, unsigned version, bool keep, bool head) {
@@ -288,6 +289,20 @@ ServerReply problem(int status, const std::string& detail) {
   const nlohmann::ordered_json body{{"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}};
   return ServerReply(status, "application/problem+json",
                      body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::none:
+      return "none";
+    case Role::viewer:
+      return "viewer";
+    case Role::operate:
+      return "operator";
+    case Role::admin:
+      return "admin";
+  }
+  return {};
 }
 
 std::optional<Role> parse_role(std::string_view text) {

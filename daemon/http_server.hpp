@@ -13,6 +13,7 @@
 namespace sluice {
 
 enum class Role { none, viewer, operate, admin };
+std::string_view to_string(Role role);
 std::optional<Role> parse_role(std::string_view text);  // "viewer", "operator", "admin"
 
 struct ServerToken {

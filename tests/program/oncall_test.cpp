@@ -3,12 +3,35 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/program/setup.hpp"
+#include "tests/support/certificates.hpp"
+#include "tests/support/http_server.hpp"
 
 using namespace sluice;
 using namespace sluice::test;
 using Catch::Contains;
 
 // What the engineer on call relies on.
+
+namespace {
+
+// A command that knows no configuration, but where the daemon is.
+struct Elsewhere {
+  std::string url;
+  std::map<std::string, std::string> environment;
+
+  Program ask(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.end(), {"--server", url});
+    return Program("sluice", std::move(arguments), environment);
+  }
+  // How it ended, and all that it said.
+  std::pair<int, std::string> said(std::vector<std::string> arguments) const {
+    auto program = ask(std::move(arguments));
+    const int code = program.wait();
+    return {code, program.out() + program.err()};
+  }
+};
+
+}  // namespace
 
 TEST_CASE("serve forgets what is older than `retention`, in its state and in every sink, and nothing else") {
   SandboxProgram api(with_token());
@@ -89,4 +112,105 @@ TEST_CASE("a run in the foreground keeps what it said, too") {
   auto logs = setup.start({"logs", "facebook"});
   CHECK(logs.wait() == 0);
   CHECK_THAT(logs.out(), Contains("warning") && Contains("source=meta"));
+}
+
+TEST_CASE("a daemon elsewhere is asked over TLS, by token, and says which role is missing") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  Authority authority(setup.folder.path().string());
+  const auto issued = authority.issue("server", "IP:127.0.0.1");
+  setup.server = fmt::format(
+      ", tls: {{certificate: {}, key: {}}}, tokens: [{{name: eve, role: viewer, token: {{env: VIEWER}}}}, {{name: ops, "
+      "role: operator, token: {{env: OPERATOR}}}}]",
+      issued.certificate, issued.key);
+  setup.environment["VIEWER"] = "token-of-eve";
+  setup.environment["OPERATOR"] = "token-of-ops";
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  wait_until("the daemon is up", [&] { return daemon.err().find("started:") != std::string::npos; });
+
+  Elsewhere there{fmt::format("https://127.0.0.1:{}", setup.port), {}};
+  const auto [untrusted, why] = there.said({"status"});
+  CHECK(untrusted == 1);
+  CHECK_THAT(why, Contains("the certificate of 127.0.0.1:") && Contains("SSL_CERT_FILE"));
+
+  there.environment["SSL_CERT_FILE"] = authority.ca_file();
+  const auto [nobody, asks] = there.said({"status"});
+  CHECK(nobody == 1);
+  CHECK_THAT(asks, Contains("asks for a token: set SLUICE_TOKEN"));
+  there.environment["SLUICE_TOKEN"] = "made-up-token";
+  const auto [stranger, unknown] = there.said({"runs"});
+  CHECK(stranger == 1);
+  CHECK_THAT(unknown, Contains("does not know the token in SLUICE_TOKEN") && !Contains("made-up"));
+
+  there.environment["SLUICE_TOKEN"] = "token-of-eve";
+  CHECK(there.said({"status"}).first == 0);
+  CHECK(there.said({"runs", "facebook"}).first == 0);
+  const auto [viewer, refused] = there.said({"trigger", "facebook"});
+  CHECK(viewer == 1);
+  CHECK_THAT(refused, Contains("the token eve has the role viewer, and this needs operator"));
+
+  there.environment["SLUICE_TOKEN"] = "token-of-ops";
+  CHECK(there.said({"trigger", "facebook"}).first == 0);
+  wait_until("a run has ended", [&] { return there.said({"runs"}).second.find("succeeded") != std::string::npos; });
+  CHECK_THAT(there.said({"logs", "facebook"}).second, Contains("succeeded in"));
+  CHECK(there.said({"logs", "nope"}).first == 2);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("a daemon behind a proxy is asked under the proxy's path") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  const std::string prefix = "/ops/sluice";
+  HttpServer proxy([&](Wire& wire) {
+    const auto request = wire.read_request();
+    const auto method = request.substr(0, request.find(' '));
+    const auto at = method.size() + 1;
+    const auto path = request.substr(at, request.find(' ', at) - at);
+    if (path.starts_with("/moved"))
+      wire.reply(301, "", "Location: https://elsewhere.example/login?token=x\r\n");
+    else if (path.starts_with("/down"))
+      wire.reply(502, "<html>bad gateway</html>");
+    else if (!path.starts_with(prefix + "/"))
+      wire.reply(404, "<html>not here</html>");
+    else
+      wire.write(exchange(setup.port, method, path.substr(prefix.size()), ""));
+    wire.close();
+  });
+  const auto at = [&](const std::string& path) { return Elsewhere{proxy.url(path), {}}; };
+  for (const auto& path : {prefix, prefix + "/"}) {
+    CHECK_THAT(at(path).said({"status"}).second, Contains("facebook"));
+    CHECK(at(path).said({"pause", "facebook"}).first == 0);
+  }
+  const auto [missing, not_here] = at("/other").said({"status"});
+  CHECK(missing == 2);
+  CHECK_THAT(not_here, Contains("there is no sluice at http://127.0.0.1:"));
+  const auto [moved, elsewhere] = at("/moved").said({"status"});
+  CHECK(moved == 1);
+  CHECK_THAT(elsewhere, Contains("points to https://elsewhere.example/login:") && !Contains("token=x"));
+  const auto [down, unreached] = at("/down").said({"status"});
+  CHECK(down == 75);
+  CHECK_THAT(unreached, Contains("the proxy at") && Contains("does not reach sluice (status 502)"));
+  CHECK(at("/x?y=1").said({"status"}).first == 2);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("a server that is not there, or takes the question and says nothing, is a message in time") {
+  const Elsewhere closed{fmt::format("http://127.0.0.1:{}", unused_port()), {}};
+  const auto [refused, nobody] = closed.said({"status"});
+  CHECK(refused == 75);
+  CHECK_THAT(nobody, Contains("cannot connect to 127.0.0.1:"));
+  HttpServer silent([](Wire& wire) {
+    wire.read_request();
+    wire.read_request();  // until the other side has given up
+  });
+  const Elsewhere mute{silent.url(""), {}};
+  const auto [gave_up, timed_out] = mute.said({"runs"});
+  CHECK(gave_up == 75);
+  CHECK_THAT(timed_out, Contains("timed out while waiting for the answer of 127.0.0.1:"));
 }
