@@ -96,6 +96,7 @@ Inventory inventory_of(const Configuration& configuration) {
     Inventory::Entry entry;
     entry.name = pipeline.name;
     entry.freshness = pipeline.freshness;
+    entry.enabled = pipeline.enabled;
     for (const auto& stream : pipeline.streams)
       if (stream.enabled) entry.streams.push_back(stream.name);
     inventory.pipelines.push_back(std::move(entry));
@@ -115,12 +116,12 @@ App::App(Loop& l, std::shared_ptr<const Configuration> c, LogOptions options)
       metrics(inventory_of(*configuration)),
       hub(executor, clock, metrics, log),
       state(state_path(*configuration), executor, clock),
-      engine(executor, clock, hub, log, configuration->memory) {
       run_log(hub, clock, log, state,
               [this](const std::string& name) {
                 const auto* pipeline = configuration->pipeline(name);
                 return pipeline ? std::pair(pipeline->source, pipeline->sink) : std::pair<std::string, std::string>();
               }),
+      engine(executor, clock, hub, log, configuration->memory) {
   engine.configure(configuration);
   metrics.configuration_loaded(true, clock.now());
 }
@@ -187,13 +188,13 @@ task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options) {
     ended.outcome = is_cancellation(failure) ? Outcome::cancelled : Outcome::failed;
     ended.message = is_cancellation(failure) ? app.loop.why_cancelled() : "an unexpected failure";
   }
-  auto last = ended_record(std::move(record), ended, app.clock.now());
   ended.message = app.log.scrub(ended.message);
+  auto last = ended_record(std::move(record), ended, app.clock.now());
   // A cancelled task cannot write any more; what it did is written all the same.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await app.state.run_ended(last);
-  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
   co_await app.run_log.save();
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
   if (failure) std::rethrow_exception(failure);
   co_return ended;
 }

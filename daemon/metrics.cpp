@@ -109,6 +109,7 @@ const Values retry_reasons{"throttled", "server_error", "timeout", "connection",
 struct Metrics::Impl {
   prometheus::Registry registry;
   std::set<std::string> pipelines, sources, sinks;
+  std::set<std::string> disabled;  // of the pipelines
   std::set<std::pair<std::string, std::string>> streams;
   std::map<std::string, Instant> started;  // of the runs that are going on
   std::set<std::string> ran;               // pipelines that told an outcome since they are known
@@ -127,7 +128,8 @@ struct Metrics::Impl {
   Series<Histogram> run_duration =
       series<Histogram>("pipeline_run_duration_seconds", "How long runs took.", {"pipeline"}, run_seconds);
   Series<Gauge> running = series<Gauge>("pipeline_running", "Runs that are going on.", {"pipeline"});
-  Series<Gauge> paused = series<Gauge>("pipeline_paused", "1 while an operator has paused the pipeline.", {"pipeline"});
+  Series<Gauge> paused = series<Gauge>(
+      "pipeline_paused", "1 while an operator has paused the pipeline; absent while it is disabled.", {"pipeline"});
   Series<Gauge> failures =
       series<Gauge>("pipeline_consecutive_failures", "Failed or partial runs since the last success.", {"pipeline"});
   Series<Gauge> last_success =
@@ -204,13 +206,16 @@ struct Metrics::Impl {
 };
 
 void Metrics::Impl::add(const Inventory& inventory) {
-  for (const auto& [pipeline, freshness, names] : inventory.pipelines) {
+  for (const auto& [pipeline, freshness, names, enabled] : inventory.pipelines) {
     pipelines.insert(pipeline);
     for (const auto& trigger : triggers)
       for (const auto& outcome : run_outcomes) runs.at({pipeline, trigger, outcome});
     run_duration.at({pipeline});
     running.at({pipeline});
-    paused.at({pipeline});
+    if (enabled)
+      paused.at({pipeline});
+    else
+      disabled.insert(pipeline);
     failures.at({pipeline});
     for (const auto& reason : missed_reasons) missed.at({pipeline, reason});
     for (const auto& stream : names) {
@@ -242,6 +247,7 @@ void Metrics::Impl::forget() {
   const auto forget_all = [](const auto& gone, auto&... series) { (series.forget_if(gone), ...); };
   forget_all([&](const Values& v) { return !pipelines.contains(v[0]); }, runs, run_duration, running, paused, failures,
              last_success, next_fire, missed);
+  paused.forget_if([&](const Values& v) { return disabled.contains(v[0]); });
   forget_all([&](const Values& v) { return !stream_known(v[0], v[1]); }, rows, slices, watermark, objective, quarantine,
              schema_changes);
   forget_all([&](const Values& v) { return !sources.contains(v[0]); }, requests, request_duration, received, retries,
@@ -360,6 +366,7 @@ Metrics::~Metrics() = default;
 
 void Metrics::configure(const Inventory& inventory) {
   impl_->pipelines.clear();
+  impl_->disabled.clear();
   impl_->streams.clear();
   impl_->sources.clear();
   impl_->sinks.clear();
@@ -386,7 +393,8 @@ void Metrics::restore(const std::string& pipeline, const PipelineState& state) {
 }
 
 void Metrics::set_paused(const std::string& pipeline, bool paused) {
-  if (impl_->pipelines.contains(pipeline)) impl_->paused.at({pipeline}).Set(paused ? 1 : 0);
+  if (impl_->pipelines.contains(pipeline) && !impl_->disabled.contains(pipeline))
+    impl_->paused.at({pipeline}).Set(paused ? 1 : 0);
 }
 
 void Metrics::set_next_fire(const std::string& pipeline, std::optional<Instant> when) {

@@ -15,6 +15,7 @@ struct Inventory {
     std::string name;
     std::optional<Duration> freshness;
     std::vector<std::string> streams;
+    bool enabled = true;
   };
   std::vector<Entry> pipelines;
   std::vector<std::string> sources, sinks;

@@ -213,3 +213,16 @@ TEST_CASE("the state's failures do not replace what was told by a run since") {
   metrics.restore("facebook", state);
   CHECK_THAT(metrics.text(), Contains(R"(consecutive_failures{pipeline="facebook"} 0)"));
 }
+
+TEST_CASE("whether a disabled pipeline is paused is not told, so that alerts know it from the others") {
+  Inventory inventory{{{"facebook", {}, {"insights"}}}, {"meta"}, {"warehouse"}};
+  Metrics metrics(inventory);
+  CHECK_THAT(metrics.text(), Contains(R"(sluice_pipeline_paused{pipeline="facebook"} 0)"));
+  inventory.pipelines[0].enabled = false;
+  metrics.configure(inventory);
+  metrics.set_paused("facebook", false);
+  CHECK_THAT(metrics.text(), !Contains("sluice_pipeline_paused{") && Contains("sluice_pipeline_running{"));
+  inventory.pipelines[0].enabled = true;
+  metrics.configure(inventory);
+  CHECK_THAT(metrics.text(), Contains(R"(sluice_pipeline_paused{pipeline="facebook"} 0)"));
+}
