@@ -26,6 +26,7 @@ class CleverTap final : public Connector {
   int parallel_slices() const override { return 6; }
   std::optional<std::int64_t> estimated_requests(const StreamSpec& stream, std::int64_t slices) const override;
   std::string waiting_for() override { return api_.waiting_for(); }
+  std::string base_url() const override { return api_.base_url(); }
   task<std::vector<Finding>> check() override;
 
  private:

@@ -81,7 +81,7 @@ CleverTapApi::CleverTapApi(const Settings& source, const ConnectorContext& conte
     throw Error(Remedy::give_up, "\"region\" is missing: in1, sg1, us1, aps3, mec1, eu1 or global");
 }
 
-std::string CleverTapApi::root() const {
+std::string CleverTapApi::base_url() const {
   if (source_.has("base_url")) return source_.text("base_url");
   const auto region = source_.text("region");
   if (region == "global") return profile_.at("host.global");
@@ -93,7 +93,7 @@ std::string CleverTapApi::root() const {
 
 void CleverTapApi::open() {
   if (api_) return;
-  root_ = root();
+  root_ = base_url();
   while (root_.ends_with('/')) root_.pop_back();
   auto* http = context_.http;
   if (http == nullptr) {

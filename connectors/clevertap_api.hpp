@@ -46,11 +46,11 @@ class CleverTapApi {
   std::string waiting_for() { return api_ ? api_->waiting_for() : std::string(); }
   const Zone& zone() const { return zone_; }
   Clock& clock() const { return context_.clock; }
+  std::string base_url() const;
   std::int64_t page_size() const { return page_size_; }
 
  private:
   void open();
-  std::string root() const;
   ApiRequest request(const char* method, const std::string& family, const std::string& path, Output* out);
   task<HttpResponse> patiently(ApiRequest request, Output* out);
   task<HttpResponse> attempt(const ApiRequest& request, bool& in_progress);

@@ -18,8 +18,6 @@ namespace {
 using namespace std::chrono_literals;
 using namespace facebook;
 
-constexpr Duration tolerated_skew = 5min;
-
 class FacebookAds final : public Connector {
  public:
   FacebookAds(const Settings& source, const ConnectorContext& context)
@@ -38,6 +36,7 @@ class FacebookAds final : public Connector {
   int parallel_slices() const override { return 8; }
   std::optional<std::int64_t> estimated_requests(const StreamSpec& stream, std::int64_t slices) const override;
   std::string waiting_for() override { return api_.waiting_for(); }
+  std::string base_url() const override { return api_.base_url(); }
   task<std::vector<Finding>> check() override;
 
  private:
@@ -99,16 +98,6 @@ task<void> FacebookAds::check_token(std::vector<Finding>& findings) {
                                     name.is_string() ? name.get<std::string>() : "a user without a name"));
   if (const auto warning = api_.dialect().judge(HttpRequest(), answer).version_warning)
     findings.emplace_back(Finding::Level::warning, *warning);
-  if (const auto theirs = date_of(answer)) {
-    const auto ours = api_.clock().now();
-    const auto skew = ours > *theirs ? ours - *theirs : *theirs - ours;
-    if (skew > tolerated_skew)
-      findings.emplace_back(
-          Finding::Level::warning,
-          fmt::format("this machine's clock is {} {} Meta's: set it by NTP, or rows are missed at the edges of days",
-                      format_duration(std::chrono::floor<std::chrono::seconds>(skew)),
-                      ours > *theirs ? "ahead of" : "behind"));
-  }
 }
 
 task<void> FacebookAds::check_accounts(std::vector<Finding>& findings) {

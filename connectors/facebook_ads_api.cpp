@@ -112,7 +112,7 @@ GraphApi::GraphApi(const Settings& source, const ConnectorContext& context)
 void GraphApi::open() {
   if (api_) return;
   const auto version = source_.text("api_version");
-  root_ = source_.text("base_url");
+  root_ = base_url();
   while (root_.ends_with('/')) root_.pop_back();
   root_ += "/" + version + "/";
   if (source_.refers("accounts")) accounts_ = read_accounts(source_);

@@ -46,6 +46,7 @@ class GraphApi {
   const ReportOptions& reports() const { return reports_; }
   const FacebookDialect& dialect() const { return *dialect_; }
   Clock& clock() const { return context_.clock; }
+  std::string base_url() const { return source_.text("base_url"); }
   // By Meta's clock, as far as an answer has told it.
   Instant now() const { return context_.clock.now() - ahead_; }
   const asio::any_io_executor& executor() const { return context_.executor; }

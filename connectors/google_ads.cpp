@@ -43,6 +43,7 @@ class GoogleAds final : public Connector {
     return slices;
   }
   std::string waiting_for() override { return api_.waiting_for(); }
+  std::string base_url() const override { return api_.base_url(); }
   task<std::vector<Finding>> check() override;
 
  private:

@@ -130,7 +130,7 @@ GoogleApi::GoogleApi(const Settings& source, const ConnectorContext& context)
 
 void GoogleApi::open() {
   if (api_) return;
-  base_ = source_.text("base_url");
+  base_ = base_url();
   while (base_.ends_with('/')) base_.pop_back();
   if (source_.has("login_customer_id"))
     login_ = customer_digits("login_customer_id", source_.text("login_customer_id"));

@@ -51,6 +51,7 @@ class GoogleApi {
   // Of a part of an answer: throws when it is an error, or was not written by the API.
   void check_part(const std::string& part, const std::string& customer);
   Clock& clock() const { return context_.clock; }
+  std::string base_url() const { return source_.text("base_url"); }
   // By Google's clock, as far as an answer has told it.
   Instant now() const { return context_.clock.now() - ahead_; }
   const asio::any_io_executor& executor() const { return context_.executor; }

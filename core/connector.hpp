@@ -98,7 +98,9 @@ class Connector {
   }
   // What its requests wait for at present, all runs together, for people; empty where that cannot be told.
   virtual std::string waiting_for() { return {}; }
-  // Credentials, permissions, clock skew, versions: what `check --connect` reports.
+  // Where its API answers, whose clock and certificate `check --connect` looks at; empty: it has none.
+  virtual std::string base_url() const { return {}; }
+  // Credentials, permissions, versions: what `check --connect` reports.
   virtual task<std::vector<Finding>> check() = 0;
 };
 

@@ -178,8 +178,8 @@ class Sink {
   // each window but ranges of values the newest line stays, since it says that the window was loaded.
   virtual task<std::int64_t> prune(Instant before) = 0;
 
-  // Reachable, privileges, versions: what `check --connect` reports.
-  virtual task<std::vector<Finding>> check() = 0;
+  // Reachable, privileges (on those of `tables` that exist too), clock, versions: what `check --connect` reports.
+  virtual task<std::vector<Finding>> check(std::vector<std::string> tables) = 0;
   // Closes its connections, waiting for nothing.
   virtual task<void> close() = 0;
 };

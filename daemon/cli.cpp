@@ -150,7 +150,7 @@ class Grammar {
 
   void looking() {
     auto* check = command("check", Command::check, "Validate the configuration");
-    check->add_flag("--connect", a_.connect, "Also try credentials, privileges and clocks");
+    check->add_flag("--connect", a_.connect, "Also try credentials, privileges, clocks and certificates");
     pipeline(command("plan", Command::plan, "Next fires, windows, slices, DDL and requests; touches nothing"), false);
     command("discover", Command::discover, "Streams, columns, types and keys of a source")
         ->add_option("source", a_.source, "A source of the configuration")
@@ -165,11 +165,11 @@ class Grammar {
     pipeline(command("status", Command::status, "What is going on"), false);
     auto* runs = command("runs", Command::runs, "What went on");
     pipeline(runs, false);
+    limit(runs, "Runs to print");
     command("logs", Command::logs, "What a run said")
         ->add_option("run", a_.run, "A run's id or its beginning; or a pipeline, for its last run")
         ->required()
         ->type_name("RUN");
-    limit(runs, "Runs to print");
   }
 
   void telling() {

@@ -7,6 +7,7 @@
 #include "daemon/cell_print.hpp"
 #include "daemon/commands.hpp"
 #include "daemon/control.hpp"
+#include "net/server_look.hpp"
 
 // Commands that look and load nothing: check, preview.
 
@@ -74,20 +75,43 @@ task<std::vector<Finding>> check_state(App& app) {
   co_return findings;
 }
 
+// The tables that pipelines load into this sink.
+std::vector<std::string> tables_in(const Configuration& configuration, const std::string& sink) {
+  std::vector<std::string> tables;
+  for (const auto& pipeline : configuration.pipelines)
+    for (const auto& stream : pipeline.streams)
+      if (pipeline.sink == sink) tables.push_back(stream.table.name);
+  return tables;
+}
+
+// The clock and the certificate of a source's API. That nobody answers, the source's own check says.
+task<void> check_server(App& app, const SourceSettings& source, std::string url, Findings& findings) {
+  if (url.empty()) co_return;
+  HttpOptions options;
+  if (source.settings.has("ca_file")) options.ca_file = source.settings.text("ca_file");
+  try {
+    const auto found = co_await look_at_server(app.executor, app.clock, std::move(options), std::move(url));
+    findings.add("source " + source.name, found);
+  } catch (const Error&) {
+  }
+}
+
 task<int> connect(App& app, Findings& findings) {
   auto state = check_state(app);
   co_await checked(std::move(state), "state", findings);
   for (const auto& source : app.configuration->sources) {
     try {
-      auto check = app.engine.connector(source.name).check();
+      auto& connector = app.engine.connector(source.name);
+      auto check = connector.check();
       co_await checked(std::move(check), "source " + source.name, findings);
+      co_await check_server(app, source, connector.base_url(), findings);
     } catch (const Error& e) {
       findings.add("source " + source.name, Finding(Finding::Level::error, e.what()));
     }
   }
   for (const auto& sink : app.configuration->sinks) {
     try {
-      auto check = app.engine.sink(sink.name).check();
+      auto check = app.engine.sink(sink.name).check(tables_in(*app.configuration, sink.name));
       co_await checked(std::move(check), "sink " + sink.name, findings);
     } catch (const Error& e) {
       findings.add("sink " + sink.name, Finding(Finding::Level::error, e.what()));

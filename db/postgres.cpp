@@ -1,9 +1,11 @@
 #include <fmt/format.h>
+#include <openssl/ssl.h>
 
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <charconv>
 
+#include "core/check.hpp"
 #include "db/postgres_state.hpp"
 
 namespace sluice::pg {
@@ -277,6 +279,12 @@ int Connection::server_version() const {
 }
 int Connection::backend_pid() const {
   return state_->connection ? PQbackendPID(state_->connection) : 0;
+}
+std::optional<Instant> Connection::certificate_end() const {
+  auto* tls = state_->connection ? static_cast<SSL*>(PQsslStruct(state_->connection, "OpenSSL")) : nullptr;
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(tls ? SSL_get1_peer_certificate(tls) : nullptr,
+                                                                &X509_free);
+  return certificate ? end_of(*certificate) : std::nullopt;
 }
 bool Connection::encrypted() const {
   return state_->connection && PQsslInUse(state_->connection) != 0;

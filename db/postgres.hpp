@@ -114,6 +114,8 @@ class Connection {
   bool in_transaction() const;
   int server_version() const;  // 150020
   bool encrypted() const;
+  // When the server's certificate ends, where the connection is encrypted.
+  std::optional<Instant> certificate_end() const;
   int backend_pid() const;
   void close();  // at once; calls under way fail
   // What is being done, for messages: "table insights, slice act_1/2026-03-01".

@@ -14,6 +14,8 @@
 #include <boost/url/url_view.hpp>
 #include <cerrno>
 
+#include "core/check.hpp"
+
 namespace sluice {
 namespace {
 
@@ -90,7 +92,8 @@ std::string to_wire(const HttpRequest& request, const HttpTarget& target) {
 
 class HttpConnection final : public Connection {
  public:
-  HttpConnection(ByteStream stream, std::string name) : stream_(std::move(stream)), name_(std::move(name)) {
+  HttpConnection(ByteStream stream, std::string name, std::optional<Instant> certificate_end)
+      : stream_(std::move(stream)), name_(std::move(name)), certificate_end_(certificate_end) {
     buffer_.reserve(read_buffer);
   }
 
@@ -139,6 +142,7 @@ class HttpConnection final : public Connection {
     co_return !whole_;
   }
 
+  std::optional<Instant> certificate_end() const override { return certificate_end_; }
   bool untouched() const override { return silent_ && (idempotent_ || written_ == 0); }
   bool reusable() const override { return whole_ && parser_->keep_alive() && buffer_.size() == 0; }
 
@@ -175,6 +179,7 @@ class HttpConnection final : public Connection {
 
   ByteStream stream_;
   std::string name_;
+  std::optional<Instant> certificate_end_;
   beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   std::size_t written_ = 0;
@@ -247,8 +252,9 @@ class TcpDialer final : public Dialer {
     ByteStream stream = co_await connect(target, deadline);
     error_code ignored;
     stream.socket().set_option(tcp::no_delay(true), ignored);
-    if (target.tls) co_await secure(stream, target, deadline);
-    co_return std::make_unique<HttpConnection>(std::move(stream), target.name());
+    std::optional<Instant> certificate_end;
+    if (target.tls) certificate_end = co_await secure(stream, target, deadline);
+    co_return std::make_unique<HttpConnection>(std::move(stream), target.name(), certificate_end);
   }
 
  private:
@@ -274,7 +280,8 @@ class TcpDialer final : public Dialer {
                                 addresses.size() > 1 ? fmt::format(", {} addresses tried", addresses.size()) : ""));
   }
 
-  task<void> secure(ByteStream& stream, const HttpTarget& target, Deadline deadline) {
+  // Gives when the other side's certificate ends.
+  task<std::optional<Instant>> secure(ByteStream& stream, const HttpTarget& target, Deadline deadline) {
     SSL* const tls = stream.start_tls(tls_);
     expect_name(tls, target.host);
     error_code ec;
@@ -290,6 +297,8 @@ class TcpDialer final : public Dialer {
         throw HttpError(Remedy::retry, "tls", fmt::format("no TLS connection to {}: {}", target.name(), ec.message()));
       fail(ec, "agreeing on TLS with", target.name());
     }
+    const std::unique_ptr<X509, decltype(&X509_free)> certificate(SSL_get1_peer_certificate(tls), &X509_free);
+    co_return certificate ? end_of(*certificate) : std::nullopt;
   }
 
   // The certificate must be for this name or address, and the server is told which one is meant.

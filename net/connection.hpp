@@ -36,6 +36,8 @@ class Connection {
 
   // Whether a request that failed with "reset" may be sent again: the other side cannot have acted on it.
   virtual bool untouched() const = 0;
+  // When the certificate that the other side showed ends; nothing without TLS.
+  virtual std::optional<Instant> certificate_end() const = 0;
   // The answer was read whole and the other side keeps the connection open.
   virtual bool reusable() const = 0;
   // An idle connection on which something arrived was closed, or worse.

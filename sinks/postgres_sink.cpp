@@ -4,6 +4,7 @@
 
 #include "sinks/postgres.hpp"
 #include "sinks/postgres_catalog.hpp"
+#include "sinks/postgres_check.hpp"
 #include "sinks/postgres_load.hpp"
 #include "sinks/postgres_prune.hpp"
 
@@ -12,7 +13,6 @@ namespace {
 
 constexpr std::string_view undefined_table = "42P01";
 constexpr std::string_view undefined_schema = "3F000";
-constexpr int oldest_server = 120000;
 
 // Runs a query that finds nothing where sluice has not been yet.
 task<std::optional<pg::Result>> query(pg::Connection& session, pg::Statement statement) {
@@ -218,16 +218,8 @@ class PostgresSink final : public Sink {
 
   task<std::int64_t> prune(Instant before) override { return prune_postgres(*core_, before); }
 
-  task<std::vector<Finding>> check() override {
-    std::vector<Finding> findings;
-    std::optional<Error> failure;
-    try {
-      co_await examine(findings);
-    } catch (const Error& error) {
-      failure = error;
-    }
-    if (failure) findings.emplace_back(Finding::Level::error, failure->what());
-    co_return findings;
+  task<std::vector<Finding>> check(std::vector<std::string> tables) override {
+    return check_postgres(*core_, std::move(tables));
   }
 
   task<void> close() override {
@@ -357,54 +349,6 @@ class PostgresSink final : public Sink {
   void refuse(std::map<std::string, std::string>& changes, const std::string& column, const std::string& why) {
     changes[column] = "refused";
     core_->events.emit(Notice{Level::warning, {}, {}, fmt::format("sink {}: {}", core_->name, why)});
-  }
-
-  task<void> examine(std::vector<Finding>& findings) {
-    const auto ok = [&](std::string message) { findings.emplace_back(Finding::Level::ok, std::move(message)); };
-    const auto warn = [&](std::string message) { findings.emplace_back(Finding::Level::warning, std::move(message)); };
-    const auto fail = [&](std::string message) { findings.emplace_back(Finding::Level::error, std::move(message)); };
-    auto session = co_await core_->pool.acquire();
-    pg::Statement statement(
-        "SELECT current_user, current_database(), current_setting('server_version'), "
-        "has_database_privilege(current_database(), 'CREATE'), has_database_privilege(current_database(), "
-        "'TEMPORARY'), "
-        "to_regnamespace(quote_ident($1)) IS NOT NULL, "
-        "coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1), false), "
-        "pg_backend_pid(), "
-        "inet_client_addr() IS NULL, (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), "
-        "current_setting('server_encoding')");
-    statement.params = {schema()};
-    const auto r = co_await session->exec(std::move(statement));
-    const auto version = session->server_version();
-    const auto where = fmt::format("sink {}", core_->name);
-    ok(fmt::format("{}: connected to {} as {}, PostgreSQL {}", where, r.text(0, 1), r.text(0, 0), r.text(0, 2)));
-    if (version < oldest_server) fail(fmt::format("{}: PostgreSQL 12 is the oldest that is supported", where));
-    if (!r.flag(0, 5) && !r.flag(0, 3))
-      fail(fmt::format(
-          "{}: the schema {} does not exist and {} may not create it: GRANT CREATE ON DATABASE, or create the schema",
-          where, schema(), r.text(0, 0)));
-    if (r.flag(0, 5) && !r.flag(0, 6))
-      fail(fmt::format("{}: {} may not create tables in the schema {}: GRANT USAGE, CREATE ON SCHEMA {} TO {}", where,
-                       r.text(0, 0), schema(), schema(), r.text(0, 0)));
-    if (!r.flag(0, 4))
-      fail(fmt::format("{}: {} may not create temporary tables: GRANT TEMPORARY ON DATABASE", where, r.text(0, 0)));
-    if (session->backend_pid() != r.integer(0, 7))
-      warn(fmt::format(
-          "{}: a pooler stands before the server; it must pool by session (temporary tables), not by transaction",
-          where));
-    if (!r.flag(0, 8) && !session->encrypted())
-      warn(fmt::format("{}: the connection is not encrypted (sslmode in the URL)", where));
-    if (r.flag(0, 9))
-      warn(fmt::format("{}: {} is a superuser; a role of its own with fewer rights is safer", where, r.text(0, 0)));
-    if (r.text(0, 10) != "UTF8")
-      warn(fmt::format("{}: the database's encoding is {}, which cannot hold every text", where, r.text(0, 10)));
-    for (const auto& role : core_->options.grant) {
-      pg::Statement asked("SELECT 1 FROM pg_roles WHERE rolname = $1");
-      asked.params = {role};
-      const auto found = co_await session->exec(std::move(asked));
-      if (found.rows() == 0)
-        fail(fmt::format("{}: grant: there is no role {}; CREATE ROLE, or correct the name", where, role));
-    }
   }
 
   std::shared_ptr<PostgresCore> core_;

@@ -256,7 +256,7 @@ class SqliteSink final : public Sink {
     co_return static_cast<std::int64_t>(old.size());
   }
 
-  task<std::vector<Finding>> check() override {
+  task<std::vector<Finding>> check(std::vector<std::string>) override {
     const auto session = std::make_shared<Session>();
     auto work = [path = core_->path()] {
       try {

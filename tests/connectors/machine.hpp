@@ -119,7 +119,7 @@ class FusedSink final : public Sink {
     return inner_.drop_quarantined(p, s, f);
   }
   task<std::int64_t> prune(Instant before) override { return inner_.prune(before); }
-  task<std::vector<Finding>> check() override { return inner_.check(); }
+  task<std::vector<Finding>> check(std::vector<std::string> tables) override { return inner_.check(std::move(tables)); }
   task<void> close() override { return inner_.close(); }
 
  private:

@@ -309,16 +309,7 @@ TEST_CASE("TLS is verified in full: authority and name") {
   Folder folder;
   Authority authority(folder.path().string()), other((folder / "."), "other authority");
   const auto issued = authority.issue("server", "DNS:localhost");
-  const auto data = cluster.folder() + "/data/";
-  for (const auto& [from, name] : {std::pair(issued.certificate, "server.crt"), std::pair(issued.key, "server.key")}) {
-    std::filesystem::copy_file(from, data + name, std::filesystem::copy_options::overwrite_existing);
-    struct stat owner {};
-    REQUIRE(::stat((data + "PG_VERSION").c_str(), &owner) == 0);
-    REQUIRE(::chown((data + name).c_str(), owner.st_uid, owner.st_gid) == 0);
-    REQUIRE(::chmod((data + name).c_str(), 0600) == 0);
-  }
-  cluster.psql("postgres", "ALTER SYSTEM SET ssl = on");
-  cluster.psql("postgres", "SELECT pg_reload_conf()");
+  cluster.encrypt(issued.certificate, issued.key);
   const auto url = [&](const char* host) {
     return fmt::format("postgresql://postgres@{}:{}/postgres", host, cluster.port());
   };
@@ -327,17 +318,19 @@ TEST_CASE("TLS is verified in full: authority and name") {
     made.ca_file = ca;
     return made;
   };
-  for (int tries = 0; cluster.psql("postgres", "SHOW ssl") != "on" && tries < 50; ++tries) ::usleep(20'000);
   Session session(target("localhost", authority.ca_file()));
   CHECK(session.connection->encrypted());
+  const auto end = session.connection->certificate_end();
+  REQUIRE(end);
+  const auto days = std::chrono::round<std::chrono::days>(*end - std::chrono::system_clock::now()).count();
+  CHECK(days == 30);
   const auto wrong_name = connect_failure(target("127.0.0.1", authority.ca_file()));
   CHECK_FALSE(wrong_name.passing());
   CHECK_THAT(wrong_name.what(), Catch::Contains("ca_file"));
   const auto system_only = connect_failure(target_of(url("localhost")));
   CHECK_FALSE(system_only.passing());
   CHECK_THAT(system_only.what(), Catch::Contains("not trusted"));
-  cluster.psql("postgres", "ALTER SYSTEM SET ssl = off");
-  cluster.psql("postgres", "SELECT pg_reload_conf()");
+  cluster.encrypt_no_more();
 }
 
 TEST_CASE("a pool keeps sessions, makes as many as allowed, and renews what the server has closed") {

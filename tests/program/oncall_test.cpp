@@ -214,3 +214,23 @@ TEST_CASE("a server that is not there, or takes the question and says nothing, i
   CHECK(gave_up == 75);
   CHECK_THAT(timed_out, Contains("timed out while waiting for the answer of 127.0.0.1:"));
 }
+
+TEST_CASE("check --connect looks at the clock and the certificate of an API") {
+  Setup setup;
+  Authority authority(setup.folder.path().string());
+  const HttpServer::Tls tls(authority.issue("api", "IP:127.0.0.1", -1, 10));
+  HttpServer api(
+      [](Wire& wire) {
+        while (!wire.read_request().empty()) wire.reply(200, "{}", "Date: Mon, 02 Mar 2020 12:00:00 GMT\r\n");
+      },
+      tls);
+  setup.write(api.url(""));
+  std::ifstream in(setup.config);
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  const std::string mark = "type: facebook_ads, ";
+  text.replace(text.find(mark), mark.size(), mark + "ca_file: " + authority.ca_file() + ", ");
+  std::ofstream(setup.config) << text;
+  auto check = setup.start({"check", "--connect"});
+  check.wait();
+  CHECK_THAT(check.out(), Contains("ahead of that of 127.0.0.1") && Contains("127.0.0.1's certificate ends on"));
+}

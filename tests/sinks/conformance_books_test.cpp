@@ -410,7 +410,7 @@ TEST_CASE_METHOD(Conformance, "any sink: a sink that works says so, once, and ea
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: a sound sink has nothing but good to report") {
-  const auto findings = subject->run(sink->check());
+  const auto findings = subject->run(sink->check({}));
   REQUIRE_FALSE(findings.empty());
   for (const auto& finding : findings) {
     INFO(finding.message);

@@ -157,7 +157,7 @@ TEST_CASE("check names the granted roles that do not exist") {
   Warehouse warehouse;
   const auto faults = [&] {
     std::vector<std::string> messages;
-    for (const auto& finding : warehouse.run(warehouse.sink().check()))
+    for (const auto& finding : warehouse.run(warehouse.sink().check({})))
       if (finding.level == Finding::Level::error) messages.push_back(finding.message);
     return messages;
   };
@@ -170,7 +170,7 @@ TEST_CASE("check names the granted roles that do not exist") {
 TEST_CASE("check tells what is missing and what is doubtful") {
   Warehouse warehouse;
   SECTION("as a superuser") {
-    const auto findings = warehouse.run(warehouse.sink().check());
+    const auto findings = warehouse.run(warehouse.sink().check({}));
     REQUIRE(findings.size() == 2);
     CHECK(findings[0].level == Finding::Level::ok);
     CHECK_THAT(findings[1].message, Catch::Contains("superuser"));
@@ -181,14 +181,14 @@ TEST_CASE("check tells what is missing and what is doubtful") {
                    " FROM PUBLIC; GRANT CONNECT ON DATABASE " + warehouse.database() + " TO " + role);
     warehouse.options.url = Secret("user=" + role + " host=" + warehouse.cluster().folder() + " port=" +
                                    std::to_string(warehouse.cluster().port()) + " dbname=" + warehouse.database());
-    const auto findings = warehouse.run(warehouse.sink().check());
+    const auto findings = warehouse.run(warehouse.sink().check({}));
     REQUIRE(findings.size() == 3);
     CHECK_THAT(findings[1].message, Catch::Contains("may not create it"));
     CHECK_THAT(findings[2].message, Catch::Contains("GRANT TEMPORARY"));
   }
   SECTION("where nobody answers") {
     warehouse.options.url = Secret("host=" + warehouse.cluster().folder() + " port=1 dbname=x");
-    const auto findings = warehouse.run(warehouse.sink().check());
+    const auto findings = warehouse.run(warehouse.sink().check({}));
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].level == Finding::Level::error);
     CHECK_FALSE(warehouse.events.of<SinkState>().at(0).up);

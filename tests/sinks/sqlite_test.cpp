@@ -321,14 +321,14 @@ TEST_CASE("looking does not make the file") {
   CHECK_FALSE(process.world.run(process.sink->plan(insights())).empty());
   CHECK(process.world.run(process.sink->progress(lane, "insights", "")).version == 0);
   CHECK(process.world.run(process.sink->count_quarantined("ads", "stream")) == 0);
-  CHECK(process.world.run(process.sink->check()).at(0).level == Finding::Level::ok);
+  CHECK(process.world.run(process.sink->check({})).at(0).level == Finding::Level::ok);
   CHECK(std::filesystem::is_empty(folder.path()));
 }
 
 TEST_CASE("a folder that is missing is named, by check and by prepare") {
   const Folder folder;
   Process process(folder / "nowhere/warehouse.db");
-  const auto findings = process.world.run(process.sink->check());
+  const auto findings = process.world.run(process.sink->check({}));
   REQUIRE(findings.size() == 1);
   CHECK(findings[0].level == Finding::Level::error);
   CHECK_THAT(findings[0].message, Catch::Contains("nowhere"));

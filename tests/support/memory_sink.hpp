@@ -34,7 +34,7 @@ class MemorySink final : public Sink {
     co_return 0;
   }
   task<std::int64_t> prune(Instant) override { co_return 0; }
-  task<std::vector<Finding>> check() override { co_return std::vector<Finding>(); }
+  task<std::vector<Finding>> check(std::vector<std::string>) override { co_return std::vector<Finding>(); }
   task<void> close() override { co_return; }
 
   // What a test looks at, and how it makes trouble.

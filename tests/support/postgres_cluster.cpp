@@ -96,6 +96,34 @@ void PostgresCluster::stop_immediately() {
   run(as_server(fmt::format("{}/pg_ctl -D {}/data -m immediate -w stop", bin_, folder_)));
 }
 
+void PostgresCluster::encrypt(const std::string& certificate, const std::string& key) {
+  for (const auto& [from, name] : {std::pair(certificate, "server.crt"), std::pair(key, "server.key")}) {
+    const auto to = folder_ + "/data/" + name;
+    fs::copy_file(from, to, fs::copy_options::overwrite_existing);
+    fs::permissions(to, fs::perms::owner_read | fs::perms::owner_write);
+    if (::geteuid() == 0) run("chown postgres " + to);
+  }
+  switch_tls("off");  // so that a certificate that was there before is read anew
+  switch_tls("on");
+}
+
+void PostgresCluster::encrypt_no_more() {
+  switch_tls("off");
+}
+
+void PostgresCluster::switch_tls(const std::string& to) {
+  psql("postgres", "ALTER SYSTEM SET ssl = " + to);
+  psql("postgres", "SELECT pg_reload_conf()");
+  for (int tries = 0; psql("postgres", "SHOW ssl") != to && tries < 50; ++tries) ::usleep(20'000);
+}
+
+std::vector<std::string> PostgresCluster::as_server_user(std::vector<std::string> command) const {
+  if (::geteuid() != 0) return command;
+  const std::vector<std::string> change{"/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"};
+  command.insert(command.begin(), change.begin(), change.end());
+  return command;
+}
+
 std::string PostgresCluster::fresh_database() {
   const auto name = fmt::format("test_{}", ++databases_);
   psql("postgres", "DROP DATABASE IF EXISTS " + name + " WITH (FORCE)");

@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 namespace sluice::test {
 
@@ -19,12 +20,18 @@ class PostgresCluster {
 
   void stop_immediately();  // as if the machine had lost power
   void start();
+  // From now on connections may be encrypted with this certificate, or no longer. Files in PEM.
+  void encrypt(const std::string& certificate, const std::string& key);
+  void encrypt_no_more();
+  // How to start a program that has to run as the server's user, if that is not ours.
+  std::vector<std::string> as_server_user(std::vector<std::string> command) const;
   // Runs SQL by psql and gives what it prints, unaligned, without headers.
   std::string psql(const std::string& database, const std::string& sql) const;
 
  private:
   PostgresCluster();
   void stop_after_us() const;
+  void switch_tls(const std::string& to);
   std::string run(const std::string& command) const;
   std::string as_server(const std::string& command) const;
   std::string bin_, folder_;
