@@ -10,8 +10,8 @@ struct Field {
   Type type;
 };
 
-// In the order of their names. Micros and ids are whole numbers; shares, rates and conversions are what the API
-// computes, floating; what of it is money is kept as it is printed (see is_money).
+// In the order of their names. Micros and ids are whole numbers; averages, shares, rates and conversions are what the API
+// computes, floating; sums of money are kept as they are printed (see is_money).
 constexpr Field fields[] = {
     {"ad_group.ad_rotation_mode", Type::text},
     {"ad_group.campaign", Type::text},
@@ -129,15 +129,15 @@ constexpr Field fields[] = {
     {"metrics.absolute_top_impression_percentage", Type::float64},
     {"metrics.all_conversions", Type::float64},
     {"metrics.all_conversions_value", Type::decimal},
-    {"metrics.average_cost", Type::decimal},
-    {"metrics.average_cpc", Type::decimal},
-    {"metrics.average_cpm", Type::decimal},
+    {"metrics.average_cost", Type::float64},
+    {"metrics.average_cpc", Type::float64},
+    {"metrics.average_cpm", Type::float64},
     {"metrics.clicks", Type::int64},
     {"metrics.conversions", Type::float64},
     {"metrics.conversions_from_interactions_rate", Type::float64},
     {"metrics.conversions_value", Type::decimal},
     {"metrics.cost_micros", Type::int64},
-    {"metrics.cost_per_conversion", Type::decimal},
+    {"metrics.cost_per_conversion", Type::float64},
     {"metrics.ctr", Type::float64},
     {"metrics.engagements", Type::int64},
     {"metrics.impressions", Type::int64},
@@ -156,7 +156,7 @@ constexpr Field fields[] = {
     {"metrics.sk_ad_network_installs", Type::int64},
     {"metrics.sk_ad_network_total_conversions", Type::int64},
     {"metrics.top_impression_percentage", Type::float64},
-    {"metrics.value_per_conversion", Type::decimal},
+    {"metrics.value_per_conversion", Type::float64},
     {"metrics.video_trueview_views", Type::int64},
     {"metrics.view_through_conversions", Type::int64},
     {"search_term_view.ad_group", Type::text},
@@ -191,12 +191,9 @@ constexpr std::string_view without_presence[] = {
     "metrics.sk_ad_network_total_conversions",
 };
 
-// What of the API's doubles is money: in the account's currency, or in micros of it.
+// Sums of money in the account's currency, which the API gives as doubles. Averages and other ratios stay doubles.
 bool is_money(std::string_view field) {
-  static constexpr std::string_view parts[] = {
-      "conversions_value", "value_per_", "cost_per_", "average_cost", "lifetime_value", "_cpc", "_cpe", "_cpm", "_cpv"};
-  return std::any_of(std::begin(parts), std::end(parts),
-                     [&](std::string_view part) { return field.find(part) != field.npos; });
+  return field.find("conversions_value") != field.npos || field.find("lifetime_value") != field.npos;
 }
 
 }  // namespace

@@ -474,7 +474,7 @@ TEST_CASE("google: a service account signs in with its key, where the key says")
   CHECK(google.read(google.stream("campaigns"), whole()).rows.size() == 1);
 }
 
-TEST_CASE("google: shares are the API's own doubles, money is whole micros and exact decimals") {
+TEST_CASE("google: averages and shares are the API's own doubles, money is whole micros and exact decimals") {
   Google google;
   const auto spec = google.stream(
       "query",
@@ -483,10 +483,10 @@ TEST_CASE("google: shares are the API's own doubles, money is whole micros and e
   google.expect_token();
   google.expect_stream().reply(
       200, streamed({delivered("2026-03-01", "1",
-                               R"("averageCpc":66666.66666666667194,"searchImpressionShare":0.0999,)"
+                               R"("averageCpc":66666.66666666667,"searchImpressionShare":0.0999,)"
                                R"("costMicros":"70001","conversionsValue":1234567890.123456)")}));
   const auto out = google.read(spec, whole());
-  CHECK(out.column("metrics_average_cpc") == std::vector<std::string>{"66666.66666666667194"});
+  CHECK(out.column("metrics_average_cpc") == std::vector<std::string>{"66666.66666666667"});
   CHECK(out.column("metrics_search_impression_share") == std::vector<std::string>{"0.0999"});
   CHECK(out.column("metrics_cost_micros") == std::vector<std::string>{"70001"});
   CHECK(out.column("metrics_conversions_value") == std::vector<std::string>{"1234567890.123456"});
