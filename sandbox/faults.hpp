@@ -37,6 +37,7 @@ class Faults {
   bool armed(std::string_view name) const { return argument(name).has_value(); }
   // The argument of an armed fault, whether or not it strikes.
   std::optional<std::string> argument(std::string_view name) const;
+  bool none() const { return faults_.empty(); }
   // Any fault that alters the rows of a page.
   bool any_of_rows() const;
   const std::map<std::string, int>& struck() const { return struck_; }

@@ -1,7 +1,5 @@
 #include "sandbox/prepared.hpp"
 
-#include <cstring>
-
 #include "sandbox/insight_rows.hpp"
 
 namespace sluice::sandbox {
@@ -33,45 +31,32 @@ void PreparedReports::append(const InsightsQuery& query, std::size_t first, std:
     const auto day = query.since + static_cast<std::int64_t>(first / per_day);
     const auto from = first % per_day;
     const auto to = std::min(per_day, from + (last - first));
-    const auto& rows = block(query, day);
-    const auto at = out.size();
-    const auto room = (rows.starts[to] - rows.starts[from]) * ((last - first + to - from - 1) / (to - from));
-    out.reserve(at + room + 1024);
-    out.append(rows.text, rows.starts[from], rows.starts[to] - rows.starts[from]);
-    const auto date = format_day(day);
-    for (auto i = 2 * from; i < 2 * to; ++i)
-      std::memcpy(out.data() + at + (rows.dates[i] - rows.starts[from]), date.data(), date.size());
+    rows(query, day).append(from, to, format_day(day), out);
     first += to - from;
   }
 }
 
-const PreparedReports::Block& PreparedReports::block(const InsightsQuery& query, Day day) {
-  const auto weekday = static_cast<int>(cctz::get_weekday(day));
-  auto& slot = blocks_[key_of(query, weekday)];
-  if (slot) return *slot;
-  auto made = std::make_unique<Block>();
-  const auto& ads = world_.accounts()[static_cast<std::size_t>(query.account)].of(Kind::ad);
+const PreparedRows& PreparedReports::rows(const InsightsQuery& query, Day day) {
+  const auto key = key_of(query, static_cast<int>(cctz::get_weekday(day)));
+  if (const auto known = rows_.find(key); known != rows_.end()) return known->second;
+  PreparedRows made;
   const RowWriter writer(world_, query, start_of(day + 1, utc()));
   InsightRow row;
   row.since = row.until = day;
-  for (const auto& ad : ads) {
-    made->starts.push_back(made->text.size());
+  std::string text;
+  for (const auto& ad : world_.accounts()[static_cast<std::size_t>(query.account)].of(Kind::ad)) {
     row.object = &ad;
     row.measures = settled_ad_day(world_, ad, day);
-    writer.write(row, made->text);
-    for (const std::string_view key : {"\"date_start\":\"", "\"date_stop\":\""})
-      made->dates.push_back(made->text.find(key, made->starts.back()) + key.size());
-    made->text += ',';
+    text.clear();
+    writer.write(row, text);
+    made.add(text + ',', {"\"date_start\":\"", "\"date_stop\":\""});
   }
-  made->starts.push_back(made->text.size());
-  bytes_ += made->text.size();
+  bytes_ += made.bytes();
   if (bytes_ > kMostBytes) {
-    bytes_ = made->text.size();
-    const auto key = key_of(query, weekday);
-    blocks_.clear();
-    return *(blocks_[key] = std::move(made));
+    bytes_ = made.bytes();
+    rows_.clear();
   }
-  return *(slot = std::move(made));
+  return rows_[key] = std::move(made);
 }
 
 }  // namespace sluice::sandbox

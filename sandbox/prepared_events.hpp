@@ -1,16 +1,14 @@
 #pragma once
-#include <cstddef>
 #include <map>
 #include <string>
 #include <tuple>
-#include <vector>
 
 #include "sandbox/clevertap_data.hpp"
+#include "sandbox/prepared_rows.hpp"
 
 namespace sluice::sandbox {
 
-// Records of events as prepared bytes: what a benchmark reads must cost next to nothing to serve. Where days differ in
-// their dates alone, a record is made once; a page holds copies of them with their days put in.
+// Records of events as prepared rows, where days differ in their dates alone.
 class PreparedEvents {
  public:
   explicit PreparedEvents(const AppWorld& world) : world_(world) {}
@@ -21,14 +19,8 @@ class PreparedEvents {
   void append(const AppWorld::Event& event, const AppWorld::Include& include, std::string& out);
 
  private:
-  struct Block {
-    std::string text;
-    std::vector<std::size_t> starts{0};  // of each record, and the end
-    std::vector<std::size_t> days;       // where its eight digits stand
-  };
-
   const AppWorld& world_;
-  std::map<std::tuple<int, bool, bool>, Block> blocks_;
+  std::map<std::tuple<int, bool, bool>, PreparedRows> rows_;  // by kind and what is included
 };
 
 }  // namespace sluice::sandbox

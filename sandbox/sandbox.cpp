@@ -112,6 +112,13 @@ Reply Sandbox::handle(const Request& request) {
                                         : graph(request, path, query);
   ++counters_.statuses[reply.status];
   counters_.body_bytes += static_cast<std::int64_t>(reply.body.size());
+  if (reply.more)
+    reply.more = [this, more = std::move(reply.more)](std::string& piece) {
+      const auto before = piece.size();
+      const bool any = more(piece);
+      counters_.body_bytes += static_cast<std::int64_t>(piece.size() - before);
+      return any;
+    };
   return reply;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -27,6 +28,9 @@ struct Reply {
   int status = 200;
   HeaderList headers;
   std::string body;
+  // Of an answer too large to be held: adds what follows `body`, piece by piece; false: that was all. Then it is sent
+  // in chunks, and its ending is `whole`.
+  std::function<bool(std::string& piece)> more;
   Ending ending = Ending::whole;
   Duration slowly{};  // how long a slow body takes
 };

@@ -29,9 +29,23 @@ std::string head_of(const Reply& reply, bool keep_alive) {
   const auto reason = http::obsolete_reason(static_cast<http::status>(reply.status));
   auto head = fmt::format("HTTP/1.1 {} {}\r\n", reply.status, std::string_view(reason.data(), reason.size()));
   for (const auto& [name, value] : reply.headers) head += fmt::format("{}: {}\r\n", name, value);
-  head += fmt::format("content-length: {}\r\nconnection: {}\r\n\r\n", reply.body.size(),
-                      keep_alive ? "keep-alive" : "close");
+  head += reply.more ? "transfer-encoding: chunked" : fmt::format("content-length: {}", reply.body.size());
+  head += fmt::format("\r\nconnection: {}\r\n\r\n", keep_alive ? "keep-alive" : "close");
   return head;
+}
+
+task<void> write_chunks(tcp::socket& socket, std::string head, const Reply& reply) {
+  std::string bytes = std::move(head), piece = reply.body;
+  do {
+    bytes += fmt::format("{:x}\r\n", piece.size());
+    bytes += piece;
+    bytes += "\r\n";
+    co_await asio::async_write(socket, asio::buffer(bytes), use_awaitable);
+    bytes.clear();
+    piece.clear();
+  } while (reply.more(piece));
+  bytes = "0\r\n\r\n";
+  co_await asio::async_write(socket, asio::buffer(bytes), use_awaitable);
 }
 
 task<void> write_slowly(tcp::socket& socket, Clock& clock, std::string_view body, Duration in_all) {
@@ -61,7 +75,11 @@ task<bool> write_reply(tcp::socket& socket, Clock& clock, const Reply& reply, bo
     co_await wait_for_close(socket);
     co_return false;
   }
-  const auto head = head_of(reply, keep_alive);
+  auto head = head_of(reply, keep_alive);
+  if (reply.more) {
+    co_await write_chunks(socket, std::move(head), reply);
+    co_return keep_alive;
+  }
   if (reply.ending == Reply::Ending::slow) {
     co_await asio::async_write(socket, asio::buffer(head), use_awaitable);
     co_await write_slowly(socket, clock, reply.body, reply.slowly);
