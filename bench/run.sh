@@ -1,27 +1,41 @@
 #!/usr/bin/env bash
 # Loads the same rows with sluice and with psql's \copy, in turn, into a private PostgreSQL, and prints the ratios.
-#   bench/run.sh [facebook] [clevertap]   their tables, all without a name (some minutes each)
-#   bench/run.sh build                    how long a clean build takes, and one after touching a connector
-# ROUNDS=3 DAYS=25 ROWS=5000 change its size: ROWS are those of a slice.
+#   bench/run.sh [facebook] [clevertap] [google] [answer]   their tables, all without a name (some minutes each);
+#                                                           answer: Google's rows in a single answer
+#   bench/run.sh build                                      a clean build's time, and one after touching a connector
+# ROUNDS=3 DAYS=25 ROWS=5000 change its size: ROWS are those of a day.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ROUNDS=${ROUNDS:-3} DAYS=${DAYS:-25}
 
-# What a connector loads: the sandbox's options, its source, one stream of it into the table `bench`, how many slices a
-# day has, and the rows of each.
+# What a connector loads: the sandbox's options, its source, one stream of it into the table `bench`, and the rows that
+# each of its accounts has on a day.
 facebook() {
-  what="Facebook insights" slices_a_day=4 rows_in_slice=${ROWS:-5000} slice=account-days
+  what="Facebook insights" accounts=4 rows_in_day=${ROWS:-5000} read_in="$((4 * DAYS)) account-days"
   sandbox_options="--accounts 4 --report-delay 0s"
   source="type: facebook_ads, access_token: {env: TOKEN}, report: {poll: 0s..0s}, page_size: ${PAGE:-500}"
   stream="insights: {table: bench, level: ad, fields: [campaign_id, adset_id, ad_id, campaign_name, adset_name, ad_name,
                      impressions, clicks, spend, reach, frequency, cpc, cpm, ctr, inline_link_clicks]}"
 }
 clevertap() {
-  what="CleverTap events" slices_a_day=1 rows_in_slice=${ROWS:-40000} slice=days
+  what="CleverTap events" accounts=1 rows_in_day=${ROWS:-40000} read_in="$DAYS days"
   sandbox_options="--accounts 1"
   source="type: clevertap, account_id: BENCH, passcode: {env: TOKEN}, timezone: Asia/Kolkata, page_size: ${PAGE:-5000}"
   stream="events: {table: bench, names: [Charged]}"
 }
+# All days of a customer are one slice, which one answer of searchStream brings.
+google() {
+  what="Google Ads report" accounts=${CUSTOMERS:-4} rows_in_day=$((${ROWS:-40000} / ${CUSTOMERS:-4}))
+  read_in="${CUSTOMERS:-4} answers"
+  sandbox_options="--accounts $accounts"
+  source="type: google_ads, client_id: bench, client_secret: {env: TOKEN}, refresh_token: {env: REFRESH_TOKEN},
+          token_url: \"URL/token\", login_customer_id: \"1000000001\", operations_per_day: 0"
+  stream="report: {table: bench, window: {slice: ${DAYS}d}, load: {key: [segments_date, ad_group_ad_ad_id]},
+                   query: \"SELECT segments.date, campaign.id, campaign.name, ad_group.id, ad_group.name,
+                           ad_group_ad.ad.id, metrics.impressions, metrics.clicks, metrics.cost_micros,
+                           metrics.conversions, metrics.conversions_value FROM ad_group_ad\"}"
+}
+answer() { CUSTOMERS=1 google; }
 
 ./deploy/install-packages.sh build bench
 
@@ -54,24 +68,26 @@ trap stop EXIT
 $as_postgres "$pg/initdb" -D "$work/data" -U bench --auth=trust --no-sync >/dev/null
 $as_postgres "$pg/pg_ctl" -D "$work/data" -w -l "$work/log" \
   -o "-k $work -c listen_addresses='' -c shared_buffers=1GB -c max_wal_size=8GB -c autovacuum=off" start >/dev/null
-export PGHOST=$work PGUSER=bench PGDATABASE=postgres TOKEN=sandbox-token
+export PGHOST=$work PGUSER=bench PGDATABASE=postgres TOKEN=sandbox-token REFRESH_TOKEN=sandbox-refresh
 from=$(date -d "-$DAYS days" +%F) to=$(date -d "-1 day" +%F)
 
 sql() { psql -XqtA -c "$1"; }
 now() { date +%s%N; }
 
-# Starts the sandbox with that many rows in a slice, and writes the configuration.
+# Starts the sandbox with that many rows in a day of an account, and writes the configuration.
 prepare() {
   [ -z "${sandbox:-}" ] || { kill "$sandbox"; wait "$sandbox" 2>/dev/null || true; }
+  rm -f "$work/sandbox.out"
   # shellcheck disable=SC2086
   "$bin/sluice-sandbox" --rows-per-day "$1" $sandbox_options >"$work/sandbox.out" &
   sandbox=$!
   until grep -q listening "$work/sandbox.out" 2>/dev/null; do sleep 0.05; done
+  url=$(sed 's/listening on //' "$work/sandbox.out")
   cat >"$work/sluice.yaml" <<YAML
 version: 1
 state: {url: "sqlite://$work/state.db"}
 sources:
-  api: {$source, base_url: "$(sed 's/listening on //' "$work/sandbox.out")",
+  api: {${source//URL/$url}, base_url: "$url",
         rate_limit: {rate: 100000/s, burst: 100000, target: 100%}}
 sinks:
   warehouse: {type: postgres, url: "postgresql://bench@/postgres?host=$work"}
@@ -91,11 +107,12 @@ load() {
 }
 
 compare() {
-  local rows=$((slices_a_day * DAYS * rows_in_slice)) begin wal first_ms first_kib first_wal again_ms again_wal psql_ms kib4
+  local rows=$((accounts * DAYS * rows_in_day)) begin bytes wal first_ms first_kib first_wal again_ms again_wal psql_ms kib4
   rm -f "$work/rounds"
   sql "set client_min_messages = warning; drop schema public cascade; create schema public"
-  prepare "$rows_in_slice"
+  prepare "$rows_in_day"
   load >/dev/null   # warms caches, makes the table
+  bytes=$(curl -fsS "$url/sandbox/log" | sed 's/.*"body_bytes":\([0-9]*\).*/\1/')
   psql -Xq -c "\\copy bench to '$work/rows.txt'"
   sql "create table by_psql (like bench including all)"
   for _ in $(seq "$ROUNDS"); do
@@ -113,18 +130,18 @@ compare() {
     psql_ms=$((($(now) - begin) / 1000000))
     echo "$first_ms $psql_ms $again_ms $first_wal $again_wal $first_kib" >>"$work/rounds"
   done
-  prepare $((rows_in_slice * 4))
+  prepare $((rows_in_day * 4))
   sql "truncate bench, _sluice_progress, _sluice_loads"
   read -r _ kib4 < <(load)
-  report "$rows" "$kib4"
+  report "$rows" "$kib4" "$bytes"
 }
 
 report() {
   median() { awk -v c="$1" '{print $c}' "$work/rounds" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
   echo
   echo "machine: $(nproc) cores, $(sed -n 's/model name.*: //p' /proc/cpuinfo | head -n 1); $("$pg/postgres" --version)"
-  echo "$what: $1 rows of $(sql 'select round(avg(pg_column_size(b.*))) from (select * from bench limit 1000) as b') bytes in \
-$((slices_a_day * DAYS)) $slice, medians of $ROUNDS rounds"
+  echo "$what: $1 rows of $(sql 'select round(avg(pg_column_size(b.*))) from (select * from bench limit 1000) as b') bytes, \
+$(($3 / 1000000)) MB of JSON in $read_in, medians of $ROUNDS rounds"
   awk -v rows="$1" -v f="$(median 1)" -v p="$(median 2)" -v a="$(median 3)" -v w1="$(median 4)" -v w2="$(median 5)" \
     -v k="$(median 6)" -v k4="$2" 'BEGIN {
     printf "| what | measured | goal |\n|---|---|---|\n"
@@ -138,9 +155,9 @@ $((slices_a_day * DAYS)) $slice, medians of $ROUNDS rounds"
   }'
 }
 
-[ $# -gt 0 ] || set -- facebook clevertap
+[ $# -gt 0 ] || set -- facebook clevertap google answer
 for connector in "$@"; do
-  case $connector in facebook | clevertap) ;; *) echo "no benchmark is called $connector" >&2; exit 2 ;; esac
+  case $connector in facebook | clevertap | google | answer) ;; *) echo "no benchmark is called $connector" >&2; exit 2 ;; esac
   "$connector"
   compare
 done
