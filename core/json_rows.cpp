@@ -10,6 +10,7 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t longest_part = 64u << 20;
+constexpr std::size_t most_reserved = 1u << 20;  // of a part that may well stay shorter
 
 constexpr bool is_space(char c) {
   return c == ' ' || c == '\n' || c == '\r' || c == '\t';
@@ -50,10 +51,9 @@ JsonRowStream::JsonRowStream(std::string rows, std::size_t part_bytes)
 std::optional<JsonRowStream::Part> JsonRowStream::next() {
   std::optional<Part> part;
   while (!part && !left_.empty()) {
-    if (at_ == At::element || at_ == At::rows) {
-      take(plain_run());
-      if (left_.empty()) break;
-    }
+    if (at_ == At::element) take(plain_run());
+    if (at_ == At::rows) take(run_of_rows());
+    if (left_.empty()) break;
     const char c = left_.front();
     if (at_ == At::element)
       part = in_element(c);
@@ -65,7 +65,7 @@ std::optional<JsonRowStream::Part> JsonRowStream::next() {
   return part;
 }
 
-// How many of the bytes change nothing about where we are.
+// How many of an element's bytes change nothing about where we are.
 std::size_t JsonRowStream::plain_run() const {
   std::size_t i = 0;
   if (in_string_) {
@@ -74,6 +74,33 @@ std::size_t JsonRowStream::plain_run() const {
   } else {
     while (i < left_.size() && !structural[static_cast<unsigned char>(left_[i])]) ++i;
   }
+  return i;
+}
+
+// How many of the rows' bytes belong to the part at hand: up to what closes the list, or the comma behind its last row.
+std::size_t JsonRowStream::run_of_rows() {
+  // Every byte of an answer comes through here: members would be loaded and stored for each.
+  bool in_string = in_string_, escaped = escaped_;
+  int depth = depth_;
+  std::size_t i = 0;
+  for (; i < left_.size(); ++i) {
+    const char c = left_[i];
+    if (in_string) {
+      step_string(c, in_string, escaped);
+    } else if (structural[static_cast<unsigned char>(c)]) {
+      if (c == '"')
+        in_string = true;
+      else if (c == '{' || c == '[')
+        ++depth;
+      else if (depth > 0)
+        depth -= c != ',';
+      else if (c != ',' || rows_text_.size() + i >= part_bytes_)
+        break;
+    }
+  }
+  in_string_ = in_string;
+  escaped_ = escaped;
+  depth_ = depth;
   return i;
 }
 
@@ -116,7 +143,7 @@ std::optional<JsonRowStream::Part> JsonRowStream::in_element(char c) {
   if (rows_begin) {
     depth_ = 0;
     at_ = At::rows;
-    rows_text_ = "[";
+    begin_part();
   } else if (depth_ == 0) {
     at_ = single_ ? At::end : At::elements;
     return Part{Part::Kind::element, std::move(element_text_)};
@@ -141,33 +168,26 @@ bool JsonRowStream::at_rows() const {
 }
 
 std::optional<JsonRowStream::Part> JsonRowStream::in_rows(char c) {
-  if (step_string(c, in_string_, escaped_)) {
-    take(1);
-    return {};
-  }
-  if (depth_ == 0 && c == ']') {
-    left_.remove_prefix(1);
-    auto part = rows_part();
-    at_ = At::element;
-    element_text_ += ']';
-    depth_ = 1;
-    return part;
-  }
-  if (depth_ == 0 && c == ',' && rows_text_.size() >= part_bytes_) {
-    left_.remove_prefix(1);
-    return rows_part();
-  }
-  if (c == '{' || c == '[') ++depth_;
-  if (c == '}' || c == ']') --depth_;
-  take(1);
-  return {};
+  left_.remove_prefix(1);
+  if (c == ',') return rows_part();
+  if (c != ']') broken(fmt::format("found '{}' between its rows", c));
+  auto part = rows_part();
+  at_ = At::element;
+  element_text_ += ']';
+  depth_ = 1;
+  return part;
+}
+
+void JsonRowStream::begin_part() {
+  rows_text_ = "[";
+  if (part_bytes_ <= most_reserved) rows_text_.reserve(part_bytes_ + part_bytes_ / 8);
 }
 
 std::optional<JsonRowStream::Part> JsonRowStream::rows_part() {
   const bool none = rows_text_.find_first_not_of("[ \r\n\t") == std::string::npos;
   rows_text_ += ']';
   Part part{Part::Kind::rows, std::move(rows_text_)};
-  rows_text_ = "[";
+  begin_part();
   if (none) return {};
   return part;
 }

@@ -36,8 +36,10 @@ class JsonRowStream {
   std::optional<Part> in_element(char c);
   std::optional<Part> in_rows(char c);
   std::size_t plain_run() const;
+  std::size_t run_of_rows();
   void take(std::size_t count);
   bool at_rows() const;
+  void begin_part();
   std::optional<Part> rows_part();
   std::string& buffer() { return at_ == At::rows ? rows_text_ : element_text_; }
 
