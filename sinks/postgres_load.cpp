@@ -9,6 +9,7 @@ namespace sluice {
 namespace {
 
 constexpr Duration settle_within = std::chrono::minutes(2);  // an unknown COMMIT
+constexpr std::int64_t worth_analyzing = 50'000;             // rows; ANALYZE takes some 25 ms
 
 class PostgresLoad final : public Load {
  public:
@@ -160,7 +161,7 @@ class PostgresLoad final : public Load {
     compared_at_.reset();
     if (!stage_.rejects().empty() || !without_.empty()) co_return false;
     digest_ = stage_.digest();
-    if (!digest_ || scope_of(table_) == Scope::none || publication.compare_all || before == 0 ||
+    if (scope_of(table_) == Scope::none || publication.compare_all || before == 0 ||
         before != stage_.taken() - stage_.duplicates())
       co_return false;
     const auto found = co_await session.exec(sql_.last_publishes());
@@ -185,13 +186,31 @@ class PostgresLoad final : public Load {
       counts.inserted = co_await stage_.copy_into_table(session, own_fields(now));
       co_return;
     }
-    co_await stage_.settle(session);
-    if (nothing_there) {
-      const auto inserted = co_await session.exec(sql_.insert_all(stage_.kept()));
-      counts.inserted = inserted.affected();
-      co_return;
+    co_await stage_.gather(session);
+    if (nothing_there)
+      co_await insert_all(session);
+    else
+      co_await merge(session, before);
+  }
+
+  // Rows of one key are rare: the table's primary key finds them, and they are only looked for when it has.
+  task<void> insert_all(pg::Connection& session) {
+    constexpr std::string_view unique_violation = "23505";
+    const auto insertion = sql_.insert_all(stage_.kept());
+    bool twins = false;
+    try {
+      std::vector<pg::Statement> first{"SAVEPOINT before_rows", insertion};
+      co_await session.exec_all(std::move(first));
+    } catch (const pg::PgError& error) {
+      twins = error.sqlstate() == unique_violation;
+      if (!twins) throw;
     }
-    co_await merge(session, before);
+    if (twins) {
+      co_await session.exec("ROLLBACK TO SAVEPOINT before_rows");
+      co_await stage_.settle_twins(session);
+      co_await session.exec(insertion);
+    }
+    result_.counts.inserted = stage_.gathered();
   }
 
   std::string own_fields(Instant now) const {
@@ -204,6 +223,8 @@ class PostgresLoad final : public Load {
 
   task<void> merge(pg::Connection& session, std::int64_t before) {
     auto& counts = result_.counts;
+    co_await stage_.settle_twins(session);
+    if (stage_.gathered() >= worth_analyzing) co_await session.exec("ANALYZE " + sql_.stage(stage_.kept()));
     std::vector<pg::Statement> statements;
     statements.push_back(sql_.update(stage_.kept(), without_));
     statements.push_back(sql_.insert_new(stage_.kept()));
@@ -211,7 +232,7 @@ class PostgresLoad final : public Load {
     counts.updated = done[0].affected();
     counts.inserted = done[1].affected();
     const auto scope = scope_of(table_);
-    if (scope == Scope::none || before + counts.inserted == stage_.settled_rows()) co_return;
+    if (scope == Scope::none || before + counts.inserted == stage_.gathered()) co_return;
     std::vector<std::vector<std::string>> spared;
     for (const auto& reject : stage_.rejects()) {
       spared.push_back(comparable_key(reject));
@@ -291,7 +312,8 @@ class PostgresLoad final : public Load {
 
   // Gives how many of the loaded rows are new.
   task<std::int64_t> write_again(pg::Connection& session, const std::vector<DayWindow>& too_late, Replayed& done) {
-    co_await stage_.settle(session);
+    co_await stage_.gather(session);
+    co_await stage_.settle_twins(session);
     if (!too_late.empty()) co_await session.exec(sql_.drop_days(stage_.kept(), too_late));
     std::vector<pg::Statement> statements;
     if (table_.key.empty()) {

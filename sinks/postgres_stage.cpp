@@ -8,7 +8,6 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t put_size = 64 * 1024;
-constexpr std::int64_t worth_analyzing = 50'000;  // rows; ANALYZE takes some 25 ms
 
 bool bytes_tell_keys(const std::vector<CopyColumn>& columns) {
   return std::all_of(columns.begin(), columns.end(), [](const CopyColumn& c) { return !c.key || bytes_tell(c.oid); });
@@ -93,12 +92,11 @@ task<void> PostgresStage::send_ahead(pg::Connection& session) {
   }
   sent_ += co_await copy(session, sql_.copy_to_stage(true), std::string());
   ++groups_;
-  if (table_.key.empty()) sent_digest_.add(rows_);
+  sent_digest_.add(rows_);
   rows_.clear();
 }
 
-std::optional<std::string> PostgresStage::digest() const {
-  if (!is_settled() && !table_.key.empty()) return {};
+std::string PostgresStage::digest() const {
   auto all = sent_digest_;
   all.add(rows_);
   return all.text();
@@ -132,16 +130,14 @@ task<std::int64_t> PostgresStage::copy(pg::Connection& session, std::string sql,
   co_return stored;
 }
 
-task<void> PostgresStage::settle(pg::Connection& session) {
+task<void> PostgresStage::gather(pg::Connection& session) {
   if (kept()) {
     if (rows_.size() > 0) co_await send_ahead(session);
-    settled_rows_ = sent_;
+    gathered_ = sent_;
   } else {
     co_await make_table(session);
-    if (rows_.size() > 0) settled_rows_ = co_await copy(session, sql_.copy_to_stage(false), std::string());
+    if (rows_.size() > 0) gathered_ = co_await copy(session, sql_.copy_to_stage(false), std::string());
   }
-  if (!table_.key.empty() && (groups_ > 1 || !told_by_bytes_)) co_await settle_staged_twins(session);
-  if (settled_rows_ >= worth_analyzing) co_await session.exec("ANALYZE " + sql_.stage(kept()));
 }
 
 // Inside the transaction: it is there for good only once this commits.
@@ -159,7 +155,8 @@ void PostgresStage::committed(pg::Connection& session) const {
   if (table_made_) session.session_notes[sql_.stage(false)] = sql_.create_stage(false);
 }
 
-task<void> PostgresStage::settle_staged_twins(pg::Connection& session) {
+task<void> PostgresStage::settle_twins(pg::Connection& session) {
+  if (table_.key.empty() || (groups_ <= 1 && told_by_bytes_)) co_return;
   const auto counted = co_await session.exec(sql_.count_duplicates(kept()));
   if (counted.integer(0, 0) == 0) co_return;
   if (table_.cursor == Cursor::date) {
@@ -171,7 +168,7 @@ task<void> PostgresStage::settle_staged_twins(pg::Connection& session) {
   }
   const auto dropped = co_await session.exec(sql_.drop_duplicates(kept()));
   duplicates_ += dropped.affected();
-  settled_rows_ -= dropped.affected();
+  gathered_ -= dropped.affected();
 }
 
 }  // namespace sluice

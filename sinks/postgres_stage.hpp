@@ -1,5 +1,4 @@
 #pragma once
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,26 +25,28 @@ class PostgresStage {
   // Takes the batch's rows, their texts repaired, and its rejects.
   void add(Batch& batch);
   // Once some rows are at the server there is no reason to wait for as many as a whole slice mostly has.
-  bool full() const { return rows_.bytes() >= (sent_ == 0 ? memory_ : memory_ / 4); }
+  bool full() const { return rows_.bytes() >= (sent_ == 0 ? memory_ : memory_ / 8); }
   // Moves what is in memory to the server. From then on the slice belongs to this session.
   task<void> send_ahead(pg::Connection& session);
 
   // All rows are in memory, no two of one key.
   bool is_settled() const { return sent_ == 0 && told_by_bytes_; }
-  // Of all rows; nothing where two of one key may be among them.
-  std::optional<std::string> digest() const;
+  // Of all rows, in any order: those of one key that memory did not hold together are all in it.
+  std::string digest() const;
   // Of a settled stage: puts the rows straight into the table. `own_fields` are sluice's columns, encoded. Gives how
   // many.
   task<std::int64_t> copy_into_table(pg::Connection& session, std::string own_fields);
-  // Inside the publishing transaction: all rows are in the temporary table then, no two of one key.
-  task<void> settle(pg::Connection& session);
-  // The transaction of `settle` went through: the session keeps its temporary table for the next slice.
+  // Inside the publishing transaction: all rows are in the temporary table then.
+  task<void> gather(pg::Connection& session);
+  // After `gather`: no two rows are of one key then.
+  task<void> settle_twins(pg::Connection& session);
+  // The transaction of `gather` went through: the session keeps its temporary table for the next slice.
   void committed(pg::Connection& session) const;
 
   // Some rows were sent ahead, so that all are in the temporary table that outlives transactions: the `kept` of
   // PostgresStatements.
   bool kept() const { return sent_ > 0; }
-  std::int64_t settled_rows() const { return settled_rows_; }  // after `settle`
+  std::int64_t gathered() const { return gathered_; }  // rows in the temporary table, after `gather`
 
   std::int64_t taken() const { return taken_; }  // rows that fit, duplicates included
   std::int64_t duplicates() const { return duplicates_; }
@@ -57,7 +58,6 @@ class PostgresStage {
   void settle_twins(std::size_t twin, std::size_t key_size);
   task<std::int64_t> copy(pg::Connection& session, std::string sql, std::string suffix);
   task<void> make_table(pg::Connection& session);
-  task<void> settle_staged_twins(pg::Connection& session);
 
   const Table& table_;
   const Slice& slice_;
@@ -71,7 +71,7 @@ class PostgresStage {
   Rejects rejects_;
   std::int64_t taken_ = 0, duplicates_ = 0;
   std::int64_t sent_ = 0;  // rows in the temporary table that outlives transactions
-  std::int64_t settled_rows_ = 0;
+  std::int64_t gathered_ = 0;
   int groups_ = 0;  // COPYs into the temporary table: rows of one are known to be distinct
   bool table_made_ = false;
 };
