@@ -267,10 +267,10 @@ class Lane {
       const auto read_started = context_.clock.now();
       auto load = co_await context_.sink.sink.open(plan->table, job_.id, slice, job_.run, read_started);
       LaneOutput out(
-          job_, slice, *plan, stream_, context_, *load, [this, i] { return wait_for_permit(i); },
+          job_, slice, *plan, stream_, context_, *load, executor_, [this, i] { return wait_for_permit(i); },
           [this, i](task<void> waiting) { return away(i, std::move(waiting)); });
       co_await take_place(i);
-      if (!is_empty(slice)) co_await context_.source.connector.read(plan->spec, slice, out);
+      if (!is_empty(slice)) co_await read(plan->spec, slice, out);
       leave_place(i);
       co_await wait_for_permit(i);
       if (const auto* before = predecessor(i))
@@ -295,6 +295,18 @@ class Lane {
                              "once more",
                              slice.id())});
     }
+  }
+
+  task<void> read(const StreamSpec& stream, const Slice& slice, LaneOutput& out) {
+    TaskGroup group(executor_);
+    group.spawn(out.stage_all());
+    group.spawn(read_to_its_end(stream, slice, out));
+    co_await group.join();
+  }
+
+  task<void> read_to_its_end(const StreamSpec& stream, const Slice& slice, LaneOutput& out) {
+    co_await context_.source.connector.read(stream, slice, out);
+    out.close();
   }
 
   // Our own commit may have gone through although its reply was lost: progress is then what it would have made. Any

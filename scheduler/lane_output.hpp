@@ -1,4 +1,5 @@
 #pragma once
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -13,21 +14,26 @@ struct FieldsFound {
   std::map<std::string, DataType> fields;
 };
 
-// Between a connector and a load: transforms, waits for memory, counts, stages.
+// Between a connector and a load: transforms, waits for memory, counts, stages. Batches are staged while the connector
+// reads on: `stage_all` runs beside it, until `close`.
 class LaneOutput final : public Output {
  public:
   LaneOutput(const LaneJob& job, const Slice& slice, const StreamPlan& plan, LiveStream& stream, RunContext& context,
-             Load& load, std::function<task<void>()> first_batch, std::function<task<void>(task<void>)> away)
+             Load& load, const asio::any_io_executor& executor, std::function<task<void>()> first_batch,
+             std::function<task<void>(task<void>)> away)
       : job_(job),
         slice_(slice),
         plan_(plan),
         stream_(stream),
         context_(context),
         load_(load),
+        changed_(executor),
         first_batch_(std::move(first_batch)),
         away_(std::move(away)) {}
 
   task<void> emit(Batch batch) override;
+  task<void> stage_all();
+  void close();
   void without_columns(const std::vector<std::string>& names, const std::string& why) override;
   void incident(const std::string& why) override;
   Priority priority() const override { return job_.priority; }
@@ -47,6 +53,16 @@ class LaneOutput final : public Output {
   LiveStream& stream_;
   RunContext& context_;
   Load& load_;
+  struct Waiting {
+    Batch batch;
+    std::size_t size;
+    Semaphore::Permit memory;
+    Waiting(Batch b, std::size_t s, Semaphore::Permit m) : batch(std::move(b)), size(s), memory(std::move(m)) {}
+  };
+  std::deque<Waiting> waiting_;  // the first is being staged
+  std::size_t waiting_bytes_ = 0;
+  bool closed_ = false;
+  Signal changed_;  // a batch has come, or is staged; no more will come
   std::function<task<void>()> first_batch_;
   std::function<task<void>(task<void>)> away_;
 };
