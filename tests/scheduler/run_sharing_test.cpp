@@ -15,6 +15,17 @@ TEST_CASE("slices are extracted side by side and published in the order of progr
   CHECK(f.sink.published == std::vector<std::string>{"a/2026-03-01", "a/2026-03-02", "a/2026-03-03"});
 }
 
+TEST_CASE("rows are staged while the connector reads on") {
+  Fixture f;
+  f.pipeline.timeout = 3h;
+  f.connector.answers["a/2026-03-03"].after_rows = 1h;
+  f.sink.before_stage = [&](const Slice&) { return f.world.clock().sleep_for(1h); };
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::succeeded);
+  CHECK(ended.took >= 1h);
+  CHECK(ended.took < 90min);
+}
+
 TEST_CASE("lookback slices are published when they are ready") {
   Fixture f;
   f.run();

@@ -15,6 +15,7 @@ class MemoryLoad final : public Load {
   ~MemoryLoad() override { --sink_.open_loads; }
 
   task<void> stage(Batch& batch) override {
+    if (sink_.before_stage) co_await sink_.before_stage(slice_);
     for (std::size_t i = 0; i < batch.rows(); ++i) {
       MemorySink::Row row;
       for (const auto& column : table_.columns) {

@@ -51,6 +51,7 @@ class MemorySink final : public Sink {
   std::vector<std::string> replayed;                           // "lane run slice" of those that went through
   std::vector<Error> fail_progresses;                          // thrown by the next questions for it, first first
   std::function<task<void>(const Slice&)> before_publish;      // waited for by each publish
+  std::function<task<void>(const Slice&)> before_stage;        // by each batch
   bool lose_next_commit_reply = false;                         // published, and yet an error
   std::vector<std::string> without;                            // columns left out, as told
   std::vector<bool> complete;
