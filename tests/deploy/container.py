@@ -11,6 +11,7 @@ import sys
 import tempfile
 import unittest
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import PROJECT, built, run, wait_until
 
 CACHE = PROJECT / "build" / "container"

@@ -1,61 +1,18 @@
 """Starts what these tests watch: the simulated API, sluice, Prometheus; each on a free port, in a folder of its own."""
-import ctypes
 import json
-import os
 import pathlib
 import shutil
-import signal
-import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.parse
-import urllib.request
 
 import yaml
 
-from programs import PROJECT, TOKEN, Api, built, free_port, wait_until
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from programs import PROJECT, TOKEN, Api, Program, built, fetch, free_port
 
 rules_file = PROJECT / "deploy" / "prometheus" / "alerts.yml"
-
-
-def fetch(url, method="GET", body=None, within=10):
-    """The answer's text. Raises OSError when there is none, or one that is an error."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, method=method)
-    with urllib.request.urlopen(request, timeout=within) as answer:
-        return answer.read().decode()
-
-
-def end_with_parent():
-    """In the child: it is killed should this process end without stopping it, such as by a time limit."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-class Program:
-    """A program that runs until `stop`. What it says goes to a file, which is told when a wait for it fails."""
-
-    def __init__(self, folder, name, arguments, environment=None):
-        self.said = pathlib.Path(folder) / f"{pathlib.Path(name).name}.log"
-        with open(self.said, "wb") as out:
-            self.process = subprocess.Popen([str(name), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})},
-                                            preexec_fn=end_with_parent)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-    def until(self, what, check):
-        """What `check` gives as soon as that is true."""
-        def told():
-            return f"no {what}; {self.said.name}:\n{self.said.read_text(errors='replace')[-3000:]}"
-
-        return wait_until(check, 60, told)
 
 
 class Sluice(Program):
@@ -127,15 +84,6 @@ class Prometheus(Program):
 
     def alerts(self, name=None):
         return [a for a in self.get("alerts")["alerts"] if name in (None, a["labels"]["alertname"])]
-
-
-def fault(api, name):
-    """The simulated API has it from now on."""
-    fetch(api.url + "/sandbox/fault", "POST", {"name": name})
-
-
-def no_faults(api):
-    fetch(api.url + "/sandbox/fault", "DELETE")
 
 
 def start_all(case, hold_for):

@@ -2,11 +2,14 @@
 """The dashboard, each of its queries asked of a Prometheus that watches a running sluice."""
 
 import json
+import pathlib
 import re
+import sys
 import unittest
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import PROJECT
-from running import fault, start_all
+from running import start_all
 
 dashboard = json.loads((PROJECT / "deploy" / "grafana" / "sluice.json").read_text())
 panels = dashboard["panels"]
@@ -51,7 +54,7 @@ class Queries(unittest.TestCase):
         cls.api, cls.sluice, cls.prometheus = start_all(cls, hold_for="1s")
         # A run that succeeds first and one that fails next: then there is something to see everywhere.
         cls.prometheus.until("success", lambda: cls.prometheus.query("sluice_quarantine_rows"))
-        fault(cls.api, "expired_token")
+        cls.api.fault("expired_token")
         cls.prometheus.until("alert", lambda: cls.prometheus.query(
             'ALERTS{alertname="SluicePipelineFailing", alertstate="firing"}'))
 

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """What docs/operations.md quotes and links to exists."""
 
+import pathlib
 import re
+import sys
 import unittest
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import PROJECT
 
 page = (PROJECT / "docs" / "operations.md").read_text()

@@ -7,7 +7,7 @@ import unittest
 
 import yaml
 
-from running import fault, no_faults, rules_file, start_all
+from running import rules_file, start_all
 
 
 class Watched(unittest.TestCase):
@@ -53,11 +53,11 @@ class Watched(unittest.TestCase):
             return [a for a in self.prometheus.alerts("SluicePipelineFailing") if a["state"] == "firing"]
 
         self.assertEqual(failing(), [])
-        fault(self.api, "expired_token")
+        self.api.fault("expired_token")
         fired = self.prometheus.until("alert", failing)
         self.assertEqual([a["labels"]["pipeline"] for a in fired], ["live"])
         self.assertRegex(fired[0]["annotations"]["summary"], r"^live has not succeeded for \d+ runs$")
-        no_faults(self.api)
+        self.api.mend()
         self.prometheus.until("end of the alert", lambda: not self.prometheus.alerts("SluicePipelineFailing"))
 
 

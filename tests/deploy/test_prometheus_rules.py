@@ -4,10 +4,12 @@
 import pathlib
 import re
 import subprocess
+import sys
 import unittest
 
 import yaml
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import PROJECT
 from running import rules_file
 

@@ -5,12 +5,14 @@ import json
 import pathlib
 import re
 import sqlite3
+import sys
 import tempfile
 import unittest
 import urllib.error
 import urllib.request
 
 from container import Container, make_package, needs_container
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import PROJECT, TOKEN, Api, built, configuration, free_port, run, wait_until
 
 
