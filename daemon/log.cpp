@@ -129,7 +129,10 @@ void Log::write(Level level, Instant now, std::string_view message) {
 void Log::fold_or_say(LogLine line, Instant now) {
   if (line.fold.empty()) return say(line, now);
   tick(now);
-  const auto known = folded_.find(line.fold);
+  auto known = folded_.find(line.fold);
+  if (known == folded_.end() && !line.words.empty())
+    known = std::find_if(folded_.begin(), folded_.end(),
+                         [&](const auto& entry) { return entry.second.line.words == line.words; });
   if (known == folded_.end()) {
     say(line, now);
     if (folded_.size() >= most_folded) return;

@@ -22,8 +22,9 @@ struct LogOptions {
 };
 
 // The log on stderr: silent while all is well, one line per run and per incident. The same incident again within a
-// minute is counted and said in one line afterwards. Never blocks the caller: lines that nobody takes are dropped and
-// counted. Known secrets, credentials in URLs and control characters do not get through.
+// minute is counted and said in one line afterwards: a sink's, too, that fails many slices alike. Never blocks the
+// caller: lines that nobody takes are dropped and counted. Known secrets, credentials in URLs and control characters do
+// not get through.
 class Log {
  public:
   explicit Log(LogOptions options);

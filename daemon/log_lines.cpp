@@ -37,6 +37,7 @@ struct Describe {
               fmt::format("slice {} {}{}{}", e.slice, to_string(e.outcome), e.message.empty() ? "" : ": ", e.message),
               {{"pipeline", e.pipeline}, {"stream", e.stream}, {"run", e.run}});
     if (failed) line.fold = "slice " + e.pipeline + '/' + e.stream + '/' + e.partition;
+    if (failed) line.words = e.message;
     return line;
   }
   std::optional<LogLine> operator()(const RequestDone& e) const {
@@ -80,8 +81,12 @@ struct Describe {
     return line;
   }
   std::optional<LogLine> operator()(const SinkState& e) const {
-    if (e.up) return plain(Level::info, "the sink answers again", {{"sink", e.sink}});
-    return plain(Level::error, e.message.empty() ? "the sink does not answer" : e.message, {{"sink", e.sink}});
+    auto line =
+        e.up ? plain(Level::info, "the sink answers again", {{"sink", e.sink}})
+             : plain(Level::error, e.message.empty() ? "the sink does not answer" : e.message, {{"sink", e.sink}});
+    line.fold = fmt::format("sink {} {}", e.sink, e.up);
+    if (!e.up) line.words = e.message;
+    return line;
   }
   std::optional<LogLine> operator()(const FireMissed& e) const {
     auto line = plain(Level::warning,

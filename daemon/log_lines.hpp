@@ -14,7 +14,8 @@ struct LogLine {
   Level level = Level::info;
   std::string message;
   std::vector<std::pair<std::string_view, std::string>> fields;
-  std::string fold;  // names the incident: the same one again within `fold_for` is counted; empty: never folded
+  std::string fold;     // names the incident: the same one again within `fold_for` is counted; empty: never folded
+  std::string words{};  // of what went wrong: where another incident has the same, it is the same
   Duration fold_for = std::chrono::minutes(1);
 };
 

@@ -135,6 +135,29 @@ TEST_CASE("slices of one account that fail together are one incident, whatever t
   CHECK_THAT(text, Contains("slice act_1/2026-03-00 failed: no permission") && Contains("(7 times since"));
 }
 
+TEST_CASE("a sink that fails the slices of all pipelines alike is one incident, however often it comes and goes") {
+  Logged logged;
+  for (int i = 0; i < 8; ++i) {
+    const auto account = fmt::format("act_{}", i);
+    logged.log->on(SinkState{"warehouse", false, "warehouse.db: disk is full"}, noon + i * 1s);
+    const SliceEnded failed{"r",
+                            i % 2 ? "facebook" : "google",
+                            "insights",
+                            account + "/2026-03-01",
+                            SliceOutcome::failed,
+                            "warehouse.db: disk is full",
+                            {},
+                            1s,
+                            account};
+    logged.log->on(failed, noon + i * 1s);
+    logged.log->on(SinkState{"warehouse", true, {}}, noon + i * 1s);
+  }
+  const auto text = logged.text();
+  CHECK(std::count(text.begin(), text.end(), '\n') == 4);
+  CHECK_THAT(text, Contains("error   warehouse.db: disk is full") && Contains("the sink answers again") &&
+                       Contains("(15 times since") && Contains("(7 times since"));
+}
+
 TEST_CASE("a sink is mentioned when it goes down and when it comes back") {
   Logged logged;
   for (const bool up : {true, false, false, true, true})
