@@ -26,6 +26,7 @@ void keep_secrets() {
 int main(int argc, char** argv) {
   keep_secrets();
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a full disk
   const auto understood = sluice::parse_command_line(argc, argv);
   if (const auto* answer = std::get_if<sluice::Answer>(&understood)) {
     answer->exit == sluice::exit_code::done ? sluice::print_out(answer->text) : sluice::print_err(answer->text);
