@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""Faults of the process: killed, stopped, doubled, out of memory, out of descriptors, reloaded and ended at a bad time."""
+import collections
+import os
+import pathlib
+import resource
+import signal
+import socket
+import sys
+import time
+import unittest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from checker import Footprint
+from programs import fetch
+from proxies import LEDGER, TcpProxy
+from world import PIPELINES, FaultCase, ended, killed, strace
+
+SINKS = ("postgres", "sqlite")
+
+
+class Killed(FaultCase, unittest.TestCase):
+    """kill -9: what a slice had not committed is not there, the next run loads it, and nothing twice."""
+
+    def through_proxy(self, pipeline):
+        sink = self.sink("postgres")
+        proxy = TcpProxy(sink.server.port)
+        self.addCleanup(proxy.stop)
+        return proxy, self.world(sink, pipeline, sink_settings=sink.settings(proxy.port))
+
+    def kill_at(self, trouble, word, after=b"", published=0):
+        """Killed where the sink is asked for `word` the first time after `after`: so many slices are there, or more."""
+        for pipeline in PIPELINES:
+            with self.subTest(pipeline=pipeline):
+                proxy, world = self.through_proxy(pipeline)
+                proxy.arm(trouble, word, after)
+                program = world.start("run", pipeline)
+                proxy.wait(program)
+                self.assertEqual(killed(program).code, -signal.SIGKILL)
+                proxy.stop()
+                self.assert_unbroken(world)
+                self.assertGreaterEqual(len(world.sink.loads()), published)
+                world.settings["sinks"]["warehouse"] = world.sink.settings()
+                world.write()
+                again = world.run()
+                self.assertEqual(again.code, 0, again)
+                self.assert_whole(world)
+
+    def kill_at_calls(self, kind, calls, points):
+        """Killed at so many instants of a load, each the beginning of one of these system calls."""
+        calm = self.world(self.sink(kind))
+        trace = calm.folder / "trace"
+        self.assertEqual(calm.run(under=strace(calls, "-o", trace)).code, 0)
+        counted = collections.Counter(line.split()[0] for line in trace.read_text().splitlines() if "(" in line)
+        most = max(counted.values())  # strace counts the calls of each thread by itself
+        self.assertGreater(most, points)
+        for point in range(points):
+            nth = 1 + point * (most - 1) // points
+            with self.subTest(sink=kind, call=f"{calls} {nth} of {most}"):
+                world = self.world(self.sink(kind))
+                run = world.run(under=strace(calls, "-o", "/dev/null", "-e", f"inject={calls}:signal=KILL:when={nth}"))
+                self.assertIn(run.code, (-signal.SIGKILL, 0))  # of a shorter load there may be no such call
+                self.assert_unbroken(world)
+                again = world.run()
+                self.assertEqual(again.code, 0, again)
+                self.assert_whole(world)
+
+    def test_f01_kill_9_before_the_first_request(self):
+        for kind in SINKS:
+            with self.subTest(sink=kind):
+                world = self.world(self.sink(kind))
+                run = world.run(under=strace("connect", "-o", "/dev/null", "-e", "inject=connect:signal=KILL:when=1"))
+                self.assertEqual(run.code, -signal.SIGKILL, run)
+                self.assertEqual(world.sink.loads(), [])
+                again = world.run()
+                self.assertEqual(again.code, 0, again)
+                self.assert_whole(world)
+
+    def test_f02_kill_9_after_the_read_and_before_copy(self):
+        self.kill_at("stall", b"COPY ")
+
+    def test_f03_kill_9_in_the_middle_of_copy(self):
+        self.kill_at("stall_inside", b"COPY ")
+
+    def test_f03_kill_9_at_instants_of_sending_to_postgres(self):
+        self.kill_at_calls("postgres", "sendto", points=6)
+
+    def test_f04_kill_9_between_copy_and_commit(self):
+        self.kill_at("stall", b"COMMIT\0", after=LEDGER)
+
+    def test_f05_kill_9_after_commit_was_sent_and_before_its_reply(self):
+        self.kill_at("hold_reply", b"COMMIT\0", after=LEDGER, published=1)
+
+    def test_f06_kill_9_after_commit_and_before_the_state_knows(self):
+        proxy, world = self.through_proxy("facebook")
+        proxy.arm("hold_reply", b"COMMIT\0", after=LEDGER)
+        world.schedule("1s")
+        daemon = world.daemon()
+        proxy.wait(daemon)
+        killed(daemon)
+        proxy.stop()
+        world.settings["sinks"]["warehouse"] = world.sink.settings()
+        world.write()
+        daemon = world.daemon()
+        daemon.until("run", world.runs)
+        daemon.stop()
+        self.assert_whole(world)
+
+    def test_f21_kill_9_at_instants_of_writing_to_sqlite(self):
+        self.kill_at_calls("sqlite", "pwrite64", points=6)
+        self.kill_at_calls("sqlite", "fdatasync", points=4)
+
+
+class Ended(FaultCase, unittest.TestCase):
+    def test_f07_sigterm_at_each_step_of_publishing_ends_in_order(self):
+        for trouble, word in (("stall", b"COPY "), ("stall_inside", b"COPY "), ("stall", b"COMMIT\0"),
+                              ("hold_reply", b"COMMIT\0")):
+            with self.subTest(step=word, trouble=trouble):
+                sink = self.sink("postgres")
+                proxy = TcpProxy(sink.server.port)
+                self.addCleanup(proxy.stop)
+                world = self.world(sink, "facebook", sink_settings=sink.settings(proxy.port))
+                world.schedule("1s")
+                proxy.arm(trouble, word, after=LEDGER if word == b"COMMIT\0" else b"")
+                daemon = world.daemon()
+                proxy.wait(daemon)
+                daemon.process.send_signal(signal.SIGTERM)
+                daemon.until("drain", lambda: not world.is_ready())
+                proxy.release()
+                self.assertEqual(ended(daemon).code, 0)
+                self.assert_whole(world)  # the run that was going on could end within drain_timeout
+
+    def test_f07_sigterm_while_an_api_hangs_aborts_after_drain_timeout(self):
+        world = self.world(self.sink("sqlite"), "facebook")
+        world.settings["server"]["drain_timeout"] = "1s"
+        world.schedule("1s")
+        self.api.fault("hang", path="insights")
+        daemon = world.daemon()
+        daemon.until("hanging request", lambda: self.api.struck("hang"))
+        daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(ended(daemon, 30).code, 0)
+        self.assert_unbroken(world)
+        self.api.mend()
+        again = world.run()
+        self.assertEqual(again.code, 0, again)
+        self.assert_whole(world)
+
+
+class Reloaded(FaultCase, unittest.TestCase):
+    def test_f08_a_thousand_reloads_good_and_bad_leave_memory_and_descriptors_as_they_were(self):
+        world = self.world(self.sink("sqlite"))
+        world.schedule("1h")
+        daemon = world.daemon()
+        self.addCleanup(daemon.stop)
+        good = world.config.read_text()
+
+        def reload(times):
+            for turn in range(times):
+                bad = turn % 4 == 3
+                world.config.write_text("version: 1\nnonsense: true\n" if bad else
+                                        good if turn % 2 else good.replace('"1h"', '"2h"'))
+                try:
+                    fetch(world.url + "/api/v1/reload", "POST")
+                    self.assertFalse(bad, "a bad file was taken")
+                except OSError as refused:
+                    self.assertTrue(bad, refused)
+            world.config.write_text(good)
+            fetch(world.url + "/api/v1/reload", "POST")
+
+        reload(100)
+        base = Footprint.of(daemon.process.pid)
+        reload(1000)
+        daemon.until("memory and descriptors of before",  # the last connections may still be closing
+                     lambda: not Footprint.of(daemon.process.pid).faults_since(base, memory=4096))
+        self.assertIn("sluice_config_last_reload_successful 1", fetch(world.url + "/metrics"))
+
+
+class Zombie(FaultCase, unittest.TestCase):
+    def test_f09_a_process_that_was_stopped_and_wakes_up_after_another_took_over_writes_nothing(self):
+        sink = self.sink("postgres")
+        proxy = TcpProxy(sink.server.port)
+        self.addCleanup(proxy.stop)
+        zombie = self.world(sink, "facebook", sink_settings=sink.settings(proxy.port))
+        other = self.world(sink, "facebook")  # another machine: its locks are its own
+        proxy.arm("stall", b'INSERT INTO "marketing"."_sluice_progress"')
+        program = zombie.start("run", "facebook")
+        proxy.wait(program)
+        program.process.send_signal(signal.SIGSTOP)
+        # What it holds in the database, its server ends when nothing comes: here, an administrator.
+        sink.ask("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'sluice'")
+        took_over = other.run()
+        self.assertEqual(took_over.code, 0, took_over)
+        self.assert_whole(other)
+        before = sink.loads()
+        proxy.release()
+        program.process.send_signal(signal.SIGCONT)
+        woken = ended(program)
+        self.assertIn(woken.code, (0, 1), woken)
+        self.assertLessEqual(len(woken.incidents()), 6, woken)
+        self.assert_whole(zombie)
+        self.assertGreaterEqual(len(sink.loads()), len(before))
+
+
+class Doubled(FaultCase, unittest.TestCase):
+    def test_f10_two_daemons_of_one_machine_the_second_leaves_the_pipelines_alone(self):
+        world = self.world(self.sink("sqlite"), "facebook")
+        world.schedule("1s")
+        first = world.daemon()
+        self.addCleanup(first.stop)
+        first.until("run", world.runs)
+        run = world.run()
+        self.assertEqual(run.code, 75, run)
+        self.assertIn("sluice serve", run.said)
+        first.stop()
+        self.assert_whole(world)
+
+    def test_f10_two_daemons_of_two_machines_share_a_sink_without_losing_or_doubling(self):
+        for kind in SINKS:
+            with self.subTest(sink=kind):
+                sink = self.sink(kind)
+                worlds = [self.world(sink), self.world(sink)]
+                for world in worlds:
+                    world.schedule("1s")
+                daemons = [world.daemon() for world in worlds]
+                for world, daemon in zip(worlds, daemons):
+                    daemon.until("ten runs", lambda world=world: len(world.runs()) >= 10)
+                for daemon in daemons:
+                    daemon.process.send_signal(signal.SIGTERM)
+                for daemon in daemons:
+                    self.assertEqual(ended(daemon).code, 0, daemon.text()[-3000:])
+                again = worlds[0].run()
+                self.assertEqual(again.code, 0, again)
+                self.assert_whole(worlds[0])
+
+
+class OutOf(FaultCase, unittest.TestCase):
+    def test_f11_without_memory_a_run_fails_or_dies_and_the_next_one_loads_everything(self):
+        for kind in SINKS:
+            world = self.world(self.sink(kind))
+            for mebibytes in (60, 100, 140, 180, 220):
+                with self.subTest(sink=kind, mebibytes=mebibytes):
+                    run = world.run(under=["prlimit", f"--as={mebibytes << 20}"])
+                    self.assertIn(run.code, (0, 1, 75, 127, -signal.SIGABRT, -signal.SIGKILL), run)
+                    self.assert_unbroken(world)
+            again = world.run()
+            self.assertEqual(again.code, 0, again)
+            self.assert_whole(world)
+
+    def test_f12_without_descriptors_the_listener_waits_and_recovers_and_pipelines_go_on(self):
+        world = self.world(self.sink("sqlite"))
+        world.schedule("1s")
+        daemon = world.daemon()
+        self.addCleanup(daemon.stop)
+        pid = daemon.process.pid
+        daemon.until("run", world.runs)
+        used = len(os.listdir(f"/proc/{pid}/fd"))
+        plenty = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 8, plenty[1]))
+        flood = []
+        for _ in range(64):
+            flood.append(socket.create_connection(("127.0.0.1", world.port), timeout=10))
+
+        def spent():
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        daemon.until("lack", lambda: len(os.listdir(f"/proc/{pid}/fd")) >= used + 6)
+        before, since = spent(), time.monotonic()
+        daemon.until("quarter of a minute", lambda: time.monotonic() - since > 4)
+        self.assertLess(spent() - before, 0.6 * (time.monotonic() - since), "it turns in circles")
+        self.assertIsNone(daemon.process.poll())
+        for connection in flood:
+            connection.close()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, plenty)
+        daemon.until("an answer", lambda: fetch(world.url + "/readyz"))
+        before = len(world.runs())
+        daemon.until("further runs", lambda: len(world.runs()) > before + 3)
+        daemon.stop()
+        self.assertLess(len(daemon.text().splitlines()), 60, "one message, not hundreds")
+        self.assert_whole(world)
+
+
+if __name__ == "__main__":
+    unittest.main()
