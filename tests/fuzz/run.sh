@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets and runs them from their kept corpus: tests/fuzz/run.sh [SECONDS [NAME…]]
+# SECONDS: of each, 15 if not given. What it finds is left in build/fuzz/findings.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+seconds=${1:-15}
+shift || true
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+# Whoever symbolizes a stack needs it by this name.
+export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-$(command -v llvm-symbolizer-14 || true)}
+
+names=("$@")
+if [ ${#names[@]} = 0 ]; then
+  for source in tests/fuzz/*.cpp; do
+    name=$(basename "$source" .cpp)
+    [[ $name == *_test ]] || names+=("$name")
+  done
+fi
+
+./deploy/install-packages.sh build fuzz
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cmake --preset fuzz >"$log" 2>&1 || { cat "$log"; exit 1; }
+cmake --build --preset fuzz --target "${names[@]/#/fuzz_}" >"$log" 2>&1 || { tail -n 100 "$log"; exit 1; }
+
+passed=0 failed=0
+for name in "${names[@]}"; do
+  mkdir -p build/fuzz/findings "build/fuzz/corpus/$name"
+  # New inputs that reach new code go to the first folder, where the next run finds them.
+  if "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -artifact_prefix="build/fuzz/findings/$name-" "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
+    verdict=ok passed=$((passed + 1))
+  else
+    verdict=FAILED failed=$((failed + 1))
+    tail -n 60 "$log"
+  fi
+  runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log")
+  reached=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
+  printf '%-16s %-6s %10s runs  %6s places reached\n' "$name" "$verdict" "${runs:-?}" "${reached:-?}"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
