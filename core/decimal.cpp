@@ -65,7 +65,8 @@ std::optional<std::string> canonical_decimal(std::string_view text) {
   if (whole.empty() && fraction.empty()) return {};
   int exponent = 0;
   if (text.starts_with('e') || text.starts_with('E')) {
-    text.remove_prefix(text.size() > 1 && text[1] == '+' ? 2 : 1);
+    text.remove_prefix(1);
+    if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), exponent);
     if (error != std::errc() || exponent > max_exponent || exponent < -max_exponent) return {};
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
