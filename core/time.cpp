@@ -44,9 +44,10 @@ constexpr std::array<Unit, 4> size_units{{{"GiB", 1LL << 30}, {"MiB", 1LL << 20}
 // One "12m": the number, then the longest run of letters that follows it.
 template <std::size_t N>
 std::optional<std::int64_t> take_quantity(std::string_view& text, const std::array<Unit, N>& units) {
+  if (text.starts_with('-')) return {};
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || number < 0) return {};
+  if (error != std::errc()) return {};
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   std::size_t letters = 0;
   while (letters < text.size() && (text[letters] < '0' || text[letters] > '9')) ++letters;

@@ -9,7 +9,8 @@ TEST_CASE("durations need a unit and read back as they are written") {
   CHECK(parse_duration("30s") == 30s);
   CHECK(parse_duration("1h30m") == 90min);
   CHECK(parse_duration("250ms") == 250ms);
-  for (const auto* bad : {"", "30", "s", "-5s", "5 m", "5x", "99999999999d"}) CHECK_FALSE(parse_duration(bad));
+  for (const auto* bad : {"", "30", "s", "-5s", "-0s", "1h-0s", "5 m", "5x", "99999999999d"})
+    CHECK_FALSE(parse_duration(bad));
   for (const auto d : {Duration(0), Duration(1), Duration(90min), Duration(36h), Duration(1500ms)})
     CHECK(parse_duration(format_duration(d)) == d);
 }
