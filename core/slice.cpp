@@ -6,7 +6,7 @@ std::optional<DayWindow> parse_day_window(std::string_view text) {
   const auto dots = text.find("..");
   const auto from = parse_day(text.substr(0, dots));
   const auto last = dots == std::string_view::npos ? from : parse_day(text.substr(dots + 2));
-  if (!from || !last) return {};
+  if (!from || !last || *last < *from) return {};
   return DayWindow{*from, *last + 1};
 }
 

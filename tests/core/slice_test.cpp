@@ -20,6 +20,7 @@ TEST_CASE("a slice is read again from its id, whatever its partition is called")
       CHECK((again->day_window() != nullptr) == (slice.day_window() != nullptr));
     }
   }
-  for (const auto* other : {"", "act_1", "act_1/", "act_1/2026-13-01", "act_1/1, 2]", "act_1/(1]"})
+  for (const auto* other :
+       {"", "act_1", "act_1/", "act_1/2026-13-01", "act_1/2026-03-02..2026-03-01", "act_1/1, 2]", "act_1/(1]"})
     CHECK_FALSE(parse_slice(other));
 }
