@@ -4,7 +4,8 @@
 
 namespace sluice {
 
-// A small JSON text as a value: is_discarded() where it is not JSON. A byte that is not UTF-8 does not make it useless.
+// A small JSON text as a value: is_discarded() where it is not JSON, or more than 1000 levels deep. Text that databases
+// would refuse does not make it useless: it is repaired as core/clean_text.hpp says.
 // Parsed in one place because the parser is a template that takes a second to compile each time. Rows go another way
 // (core/row_mapper.hpp).
 nlohmann::json read_json(std::string_view text);
