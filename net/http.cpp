@@ -25,10 +25,10 @@ void append_encoded(std::string& out, std::string_view text) {
   }
 }
 
-// "Sun, 06 Nov 1994 08:49:37 GMT"
+// "Sun, 06 Nov 1994 08:49:37 GMT". A year of more than four digits may be none that an Instant can hold.
 std::optional<Instant> parse_http_date(const std::optional<std::string>& text) {
   Instant when;
-  if (!text || !cctz::parse("%a, %d %b %Y %H:%M:%S GMT", *text, cctz::utc_time_zone(), &when)) return {};
+  if (!text || !cctz::parse("%a, %d %b %E4Y %H:%M:%S GMT", *text, cctz::utc_time_zone(), &when)) return {};
   return when;
 }
 
