@@ -57,6 +57,12 @@ std::string sign_rs256(const Secret& pem, const std::string& message) {
   return signature;
 }
 
+// Of a token, by its `expires_in`: 24 hours at most, whatever is said.
+Duration life_of(const json& expires_in) {
+  if (!expires_in.is_number_unsigned()) return usual_life;
+  return std::chrono::seconds(std::min<std::uint64_t>(expires_in.get<std::uint64_t>(), 86'400));
+}
+
 // What a person has to do about a refusal that no repetition mends.
 std::string_view advice(const std::string& error) {
   if (error == "invalid_grant")
@@ -98,10 +104,8 @@ void OAuthToken::keep(const HttpResponse& answer, Duration asked) {
   const auto said = read_json(answer.body);
   auto token = said.is_object() ? text_of(said, "access_token") : std::string();
   if (answer.status == 200 && !token.empty()) {
-    const auto seconds = said.value("expires_in", json());
     token_ = Secret(std::move(token));
-    ends_ = asked +
-            (seconds.is_number_integer() ? Duration(std::chrono::seconds(seconds.get<std::int64_t>())) : usual_life);
+    ends_ = asked + life_of(said.value("expires_in", json()));
     return;
   }
   // Nothing of the body but these two is shown: it may hold what we sent.

@@ -76,6 +76,18 @@ TEST_CASE("a token is due until there is one, and again a minute before it ends"
   CHECK(endpoint.token.due());
 }
 
+TEST_CASE("a token's life is believed up to a day") {
+  for (const auto* life : {"9223372036854775807", "18446744073709551615", "-1", "\"soon\"", "1e300"}) {
+    CAPTURE(life);
+    Endpoint endpoint;
+    endpoint.http.expect("POST /token").reply(200, fmt::format(R"({{"access_token":"one","expires_in":{}}})", life));
+    endpoint.world.run(endpoint.token.renew());
+    CHECK_FALSE(endpoint.token.due());
+    endpoint.world.run(endpoint.world.clock().sleep_for(24h));
+    CHECK(endpoint.token.due());
+  }
+}
+
 TEST_CASE("a refusal for good says what to do, trouble of the endpoint passes") {
   Endpoint endpoint;
   endpoint.http.expect("POST /token")
