@@ -48,9 +48,9 @@ std::optional<std::string> host_name(std::string_view header) {
   if (!port.empty() && (port[0] != ':' || port.size() > 6)) return {};
   for (const char c : port.substr(std::min<std::size_t>(port.size(), 1)))
     if (c < '0' || c > '9') return {};
+  if (name.ends_with('.')) name.remove_suffix(1);
   auto text = lower(name);
   if (text.empty() || text.size() > 253 || !std::all_of(text.begin(), text.end(), host_char)) return {};
-  if (text.ends_with('.')) text.pop_back();
   return text;
 }
 
