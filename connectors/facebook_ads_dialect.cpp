@@ -357,7 +357,7 @@ Verdict FacebookDialect::judge(const HttpRequest& request, const HttpResponse& r
     verdict.version_warning = fmt::format(
         "Meta answered with version {} of its API although {} was asked for, which has ended. "
         "Set api_version of the source to {}",
-        *version, api_version_, *version);
+        scrub(*version), api_version_, scrub(*version));
   return verdict;
 }
 

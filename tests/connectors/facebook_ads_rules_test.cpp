@@ -27,6 +27,13 @@ TEST_CASE("rule 1: the version is pinned, and its end is told clearly") {
       .reply(200, rows({}), {{"x-ad-api-version-warning", "v26.0 ends soon"}, {"facebook-api-version", "v26.0"}});
   warned.read(warned.stream("campaigns"), Slice::values(Partition("1"), {}, "x"));
   CHECK(warned.seen.of<VersionWarning>().size() == 1);
+
+  Facebook echo;
+  echo.http.expect("GET /v26.0/act_1/campaigns")
+      .reply(200, rows({}), {{"facebook-api-version", std::string("v28.0 for ") + Facebook::token}});
+  echo.read(echo.stream("campaigns"), Slice::values(Partition("1"), {}, "x"));
+  REQUIRE(echo.seen.of<VersionWarning>().size() == 1);
+  CHECK_THAT(echo.seen.of<VersionWarning>()[0].message, !Catch::Contains("canary"));
 }
 
 TEST_CASE("rule 2: an error in the body is an error whatever the HTTP status") {
