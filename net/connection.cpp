@@ -13,6 +13,7 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 #include <cerrno>
+#include <charconv>
 
 #include "core/check.hpp"
 
@@ -321,6 +322,16 @@ class TcpDialer final : public Dialer {
 
 }  // namespace
 
+namespace {
+
+bool is_port(const std::string& text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && end == text.data() + text.size() && port > 0;
+}
+
+}  // namespace
+
 HttpTarget parse_url(const std::string& url) {
   const auto refuse = [&](const char* why) -> HttpError {
     return HttpError(Remedy::give_up, "bad_http", fmt::format("{} is not a usable URL: {}", without_secrets(url), why));
@@ -333,8 +344,8 @@ HttpTarget parse_url(const std::string& url) {
   if (parsed->has_userinfo()) throw refuse("a user name does not belong there");
   target.host = parsed->host_address();
   if (target.host.empty()) throw refuse("the host is missing");
-  if (parsed->has_port() && parsed->port_number() == 0) throw refuse("the port is not a number from 1 to 65535");
   target.port = parsed->has_port() ? std::string(parsed->port()) : target.tls ? "443" : "80";
+  if (!is_port(target.port)) throw refuse("the port is not a number from 1 to 65535");
   target.host_header = std::string(parsed->encoded_host_and_port());
   target.path = std::string(parsed->encoded_path());
   if (target.path.empty()) target.path = "/";

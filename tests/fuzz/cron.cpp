@@ -56,7 +56,8 @@ struct Fields {
 
   bool match(cctz::civil_second at) const {
     const auto has = [](const Values& values, int i) { return values[static_cast<std::size_t>(i)]; };
-    const int weekday_number = (static_cast<int>(cctz::get_weekday(at)) + 1) % 7;  // cctz begins with Monday
+    const int weekday_number =
+        (static_cast<int>(cctz::get_weekday(cctz::civil_day(at))) + 1) % 7;  // cctz begins with Monday
     const bool by_day = has(day, at.day()), by_weekday = has(weekday, weekday_number);
     return has(second, at.second()) && has(minute, at.minute()) && has(hour, at.hour()) && has(month, at.month()) &&
            (any_day || any_weekday ? by_day && by_weekday : by_day || by_weekday);

@@ -11,7 +11,7 @@
 using namespace sluice;
 using fuzz::require;
 using nlohmann::json;
-using Kind = JsonRowStream::Part::Kind;
+using PartKind = JsonRowStream::Part::Kind;
 
 namespace {
 
@@ -28,7 +28,7 @@ Taken take(std::string_view answer, std::size_t piece, std::size_t part_bytes) {
     for (std::size_t at = 0; at < answer.size(); at += piece) {
       stream.feed(answer.substr(at, piece));
       while (auto part = stream.next())
-        (part->kind == Kind::rows ? taken.rows : taken.elements).push_back(std::move(part->text));
+        (part->kind == PartKind::rows ? taken.rows : taken.elements).push_back(std::move(part->text));
     }
     stream.finish();
     taken.whole = true;
