@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What docs/operations.md quotes and links to exists."""
+"""What docs/operations.md quotes and links to exists, and what somebody on call may meet is on it."""
 
 import pathlib
 import re
@@ -14,9 +14,32 @@ page = (PROJECT / "docs" / "operations.md").read_text()
 
 def sources():
     """All C++ sources, adjacent string literals joined as the compiler does."""
-    folders = ("core", "daemon", "db", "net", "scheduler", "sinks")
+    folders = ("connectors", "core", "daemon", "db", "net", "scheduler", "sinks")
     files = [p for folder in folders for p in (PROJECT / folder).glob("*.cpp")]
     return re.sub(r'"\s*\n\s*"', "", "\n".join(p.read_text() for p in files))
+
+
+LITERAL = r'"((?:[^"\\\n]|\\.)*)"'
+
+
+def literals(code):
+    """The texts of at least three words in a piece of code."""
+    found = re.findall(LITERAL, re.sub(r'"\s*\n\s*"', "", code))
+    return [text.replace('\\"', '"') for text in found if len(re.findall(r"[A-Za-z]+", text)) > 2]
+
+
+def between(path, begin, end):
+    code = (PROJECT / path).read_text()
+    return code.split(begin, 1)[1].split(end, 1)[0]
+
+
+def notices():
+    """What warnings and errors say that are no failure of a run."""
+    for folder in ("daemon", "net", "scheduler", "sinks"):
+        for path in (PROJECT / folder).glob("*.cpp"):
+            code = re.sub(r'"\s*\n\s*"', "", path.read_text())
+            for begun in re.findall(r"Notice\{\s*Level::(?:warning|error),(.*?);\n", code, re.DOTALL):
+                yield from literals(begun)
 
 
 def anchors(text):
@@ -24,14 +47,51 @@ def anchors(text):
         yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
+messages = re.findall(r"^\| `([^`]+)` \|", page.split("## From message to action", 1)[1], re.MULTILINE)
+health = page.split("## Health and exit status", 1)[1].split("\n## ", 1)[0]
+
+
 class Operations(unittest.TestCase):
+    def explain(self, said):
+        known = [message.split("…") for message in messages]
+        for text in said:
+            self.assertTrue(any(all(part.strip() in text for part in parts) for parts in known), f"not explained: {text}")
+
     def test_messages_are_those_of_the_program(self):
         code = sources()
-        messages = re.findall(r"^\| `([^`]+)` \|", page.split("## From message to action", 1)[1], re.MULTILINE)
         self.assertGreater(len(messages), 30)
         for message in messages:
             for part in message.split("…"):
                 self.assertTrue(part.strip() in code, f"no source says: {part}")
+
+    def test_warnings_of_the_daemon_are_explained(self):
+        said = list(notices())
+        self.assertGreater(len(said), 10)
+        self.explain(said)
+
+    def test_advice_about_databases_is_explained(self):
+        said = literals(between("db/postgres_error.cpp", "std::array rules{", "};"))
+        self.assertGreater(len(said), 10)
+        sqlite = literals(between("db/sqlite.cpp", "switch (", "default:"))
+        self.assertGreater(len(sqlite), 5)
+        self.explain(text for text in said + sqlite if text != "it is tried again")
+
+    def test_health_and_exit_status_are_explained(self):
+        checks = re.findall(r'add\("(\w+)"', between("daemon/app_control.cpp", "Daemon::health()", "co_return"))
+        self.assertEqual(len(checks), 3)
+        for check in checks:
+            self.assertRegex(health, rf"(?m)^\| `\[[+-]\] {check}: ")
+        for number in re.findall(r"\w+ = (\d+)", between("daemon/cli.hpp", "namespace exit_code {", "}")):
+            self.assertRegex(health, rf"(?m)^\| {number} \|")
+        code = sources()
+        for text in ("stopping: nothing new is started", "the state store does not answer", "the event loop does not turn"):
+            self.assertTrue(text in code and text in health, text)
+
+    def test_each_alert_says_what_it_means_and_what_to_do(self):
+        for alert in re.findall(r"- alert: (\w+)", (PROJECT / "deploy/prometheus/alerts.yml").read_text()):
+            paragraph = page.split(f"### {alert}\n", 1)[1].split("\n#", 1)[0]
+            for part in ("*Means:*", "*Look at:*", "*Do:*"):
+                self.assertIn(part, " ".join(paragraph.split()), alert)
 
     def test_links_lead_somewhere(self):
         for target in re.findall(r"\]\(([^)]+)\)", page):
