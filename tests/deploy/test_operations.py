@@ -76,6 +76,20 @@ class Operations(unittest.TestCase):
         self.assertGreater(len(sqlite), 5)
         self.explain(text for text in said + sqlite if text != "it is tried again")
 
+    def test_refusals_of_apis_are_explained_by_their_codes(self):
+        meta = (PROJECT / "docs/sources/facebook_ads.md").read_text()
+        code = between("connectors/facebook_ads_dialect.cpp", "constexpr Rule first_rules", "const Rule* find_rule")
+        refusals = re.findall(r"\{(\d+), (\d+), Reaction::(?:stop|renew|no_access)", code)
+        self.assertGreater(len(refusals), 20)
+        for number, more in refusals:
+            self.assertRegex(meta, rf"[ (]{number}/{more}[,)]" if more != "0" else rf"[ (]{number}[,)]")
+        google = (PROJECT / "docs/sources/google_ads.md").read_text()
+        code = between("connectors/google_ads_dialect.cpp", "constexpr Rule rules", "const Rule* find_rule")
+        refusals = re.findall(r'\{"(\w+)", "(\w*)", Reaction::(?:stop|no_access)', code)
+        self.assertGreater(len(refusals), 10)
+        for kind, value in refusals:
+            self.assertTrue((value or kind) in google, value or kind)
+
     def test_health_and_exit_status_are_explained(self):
         checks = re.findall(r'add\("(\w+)"', between("daemon/app_control.cpp", "Daemon::health()", "co_return"))
         self.assertEqual(len(checks), 3)
