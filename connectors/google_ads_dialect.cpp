@@ -180,6 +180,12 @@ bool is_answer(const json& document) {
          std::any_of(std::begin(members), std::end(members), [&](const char* m) { return document.contains(m); });
 }
 
+// A body that was cut, where its length is not told.
+bool ends_like_a_document(const std::string& body) {
+  const auto last = body.find_last_not_of(" \t\r\n");
+  return last != std::string::npos && body[last] == '}';
+}
+
 Verdict quota(const Refusal& refusal, Reaction reaction, const std::string& said, const std::string& customer) {
   const bool own = refusal.of_customer && !customer.empty();
   const bool soon = reaction == Reaction::throttled && refusal.wait.value_or(Duration::zero()) <= longest_wait;
@@ -255,13 +261,16 @@ std::string GoogleDialect::scrub(std::string text) const {
   return text;
 }
 
+Verdict GoogleDialect::no_answer(const std::string& body) const {
+  return failed(Remedy::retry, "bad_answer",
+                fmt::format("{}, which is no answer of the Google Ads API; check base_url of the source, and proxies",
+                            beginning_of(scrub(body))));
+}
+
 Verdict GoogleDialect::judge_part(const std::string& part, const std::string& customer) const {
   const auto document = read_json(part);
   const auto error = error_in(document);
-  if (error.is_null() && !is_answer(document))
-    return failed(Remedy::retry, "bad_answer",
-                  fmt::format("{}, which is no answer of the Google Ads API; check base_url of the source, and proxies",
-                              beginning_of(scrub(part))));
+  if (error.is_null() && !is_answer(document)) return no_answer(part);
   if (error.is_null()) return {};
   return judge_error(error, 200, customer, api_version_, [this](std::string text) { return scrub(std::move(text)); });
 }
@@ -272,6 +281,8 @@ Verdict GoogleDialect::judge(const HttpRequest& request, const HttpResponse& res
   const bool good = status >= 200 && status < 300;
   // A page of rows is parsed once, by the row mapper; an error stands at the front of its document.
   const bool may_hold_error = body.substr(0, small_body).find("\"error\"") != std::string::npos;
+  // The body of a stream is judged part by part, as it comes.
+  if (good && !request.url.ends_with(":searchStream") && !ends_like_a_document(body)) return no_answer(body);
   if (good && !may_hold_error) return {};
   const auto error = error_in(read_json(body));
   if (error.is_object())

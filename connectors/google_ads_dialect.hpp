@@ -40,6 +40,7 @@ class GoogleDialect final : public Dialect {
   std::string scrub(std::string text) const;
 
  private:
+  Verdict no_answer(const std::string& body) const;
   OAuthToken token_;
   std::optional<TextRef> developer_ref_;
   Secret developer_token_;

@@ -124,8 +124,9 @@ class Footprint(NamedTuple):
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         return cls(len(list((process / "fd").iterdir())), int(status["Threads"]), int(status["VmRSS"].split()[0]))
 
-    def faults_since(self, base, memory):
-        """What is more than at `base`; `memory` may have grown by that many KiB, which allocators keep."""
-        grown = [f"{now} {name}, {then} before" for name, now, then in zip(self._fields, self, base)
-                 if now > then + (memory if name == "memory" else 0)]
-        return grown
+    def faults_since(self, base, memory, descriptors=0):
+        """What is more than at `base`. `memory` may have grown by that many KiB, which allocators keep, and so many
+        descriptors may have come, which pools of connections do."""
+        more = Footprint(descriptors, 0, memory)
+        return [f"{now} {name}, {then} before" for name, now, then, least in zip(self._fields, self, base, more)
+                if now > then + least]

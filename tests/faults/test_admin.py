@@ -51,10 +51,10 @@ class Attacked(FaultCase, unittest.TestCase):
         self.await_runs(3)
 
         def back():
-            self.faults = Footprint.of(self.daemon.process.pid).faults_since(self.base, memory=16 << 10)
+            self.faults = Footprint.of(self.daemon.process.pid).faults_since(self.base, memory=16 << 10, descriptors=8)
             return not self.faults
 
-        self.daemon.until("memory and descriptors of before", back)
+        self.daemon.until(lambda: f"footprint of before: {self.faults}", back)
         self.daemon.stop()
         self.assertEqual(self.daemon.process.returncode, 0)
         self.assertLess(len(self.daemon.text().splitlines()), 100, "what clients do is not for the log")

@@ -92,9 +92,9 @@ class Program:
                 self.process.wait()
 
     def until(self, what, check):
-        """What `check` gives as soon as that is true."""
+        """What `check` gives as soon as that is true. `what` may be a function, asked when it never was."""
         def told():
-            return f"no {what}; {self.said.name}:\n{self.text()[-3000:]}"
+            return f"no {what() if callable(what) else what}; {self.said.name}:\n{self.text()[-3000:]}"
 
         return wait_until(check, 60, told)
 
