@@ -29,8 +29,8 @@ def fired():
         for test in yaml.safe_load(path.read_text())["tests"]:
             for check in test["promql_expr_test"]:
                 for sample in check["exp_samples"]:
-                    labels = dict(re.findall(r'(\w+)="([^"]*)"', sample["labels"]))
-                    if labels["alertstate"] == "firing":
+                    labels = dict(re.findall(r'(\w+)="([^"]*)"', sample.get("labels", "")))
+                    if labels.get("alertstate") == "firing":
                         yield labels
 
 
