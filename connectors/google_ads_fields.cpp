@@ -10,8 +10,8 @@ struct Field {
   Type type;
 };
 
-// In the order of their names. Micros and ids are whole numbers; averages, shares, rates and conversions are what the API
-// computes, floating; sums of money are kept as they are printed (see is_money).
+// In the order of their names. Micros and ids are whole numbers; averages, shares, rates and conversions are what the
+// API computes, floating; sums of money are kept as they are printed (see is_money).
 constexpr Field fields[] = {
     {"ad_group.ad_rotation_mode", Type::text},
     {"ad_group.campaign", Type::text},

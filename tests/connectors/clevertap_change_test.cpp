@@ -170,7 +170,8 @@ api_profile:
   app.http.expect("GET /2/events.json")
       .reply(200, R"({"status":"success","records":[)" + record() + R"(],"data":[)" + record() + "]}");
   CHECK(app.failure<UnknownStructure>().place() == "data");
-  CHECK(app.connector->parse(app.stream("events"), "", R"({"status":"success","data":[)" + record() + "]}").rows() == 1);
+  CHECK(app.connector->parse(app.stream("events"), "", R"({"status":"success","data":[)" + record() + "]}").rows() ==
+        1);
 
   CHECK_THROWS_WITH(CleverTap("region: in1\napi_profile: {entries: {key.record: data}}"),
                     Contains("key.record") && Contains("key.records"));

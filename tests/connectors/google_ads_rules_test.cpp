@@ -481,10 +481,10 @@ TEST_CASE("google: averages and shares are the API's own doubles, money is whole
       "{query: 'SELECT campaign.id, metrics.average_cpc, metrics.search_impression_share, metrics.cost_micros, "
       "metrics.conversions_value FROM campaign'}");
   google.expect_token();
-  google.expect_stream().reply(
-      200, streamed({delivered("2026-03-01", "1",
-                               R"("averageCpc":66666.66666666667,"searchImpressionShare":0.0999,)"
-                               R"("costMicros":"70001","conversionsValue":1234567890.123456)")}));
+  google.expect_stream().reply(200,
+                               streamed({delivered("2026-03-01", "1",
+                                                   R"("averageCpc":66666.66666666667,"searchImpressionShare":0.0999,)"
+                                                   R"("costMicros":"70001","conversionsValue":1234567890.123456)")}));
   const auto out = google.read(spec, whole());
   CHECK(out.column("metrics_average_cpc") == std::vector<std::string>{"66666.66666666667"});
   CHECK(out.column("metrics_search_impression_share") == std::vector<std::string>{"0.0999"});
