@@ -85,4 +85,25 @@ bool is_loopback(std::string_view address) {
   return !fault && ip.is_loopback();
 }
 
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::none:
+      return "none";
+    case Role::viewer:
+      return "viewer";
+    case Role::operate:
+      return "operator";
+    case Role::admin:
+      return "admin";
+  }
+  return {};
+}
+
+std::optional<Role> parse_role(std::string_view text) {
+  if (text == "viewer") return Role::viewer;
+  if (text == "operator") return Role::operate;
+  if (text == "admin") return Role::admin;
+  return {};
+}
+
 }  // namespace sluice

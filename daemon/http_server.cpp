@@ -291,27 +291,6 @@ ServerReply problem(int status, const std::string& detail) {
                      body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-std::string_view to_string(Role role) {
-  switch (role) {
-    case Role::none:
-      return "none";
-    case Role::viewer:
-      return "viewer";
-    case Role::operate:
-      return "operator";
-    case Role::admin:
-      return "admin";
-  }
-  return {};
-}
-
-std::optional<Role> parse_role(std::string_view text) {
-  if (text == "viewer") return Role::viewer;
-  if (text == "operator") return Role::operate;
-  if (text == "admin") return Role::admin;
-  return {};
-}
-
 void HttpServer::Impl::load_tls() {
   if (options.tls_certificate.empty()) return;
   tls.emplace(asio::ssl::context::tls_server);
