@@ -44,7 +44,7 @@ EventHub::Listener show_progress(App& app) {
     }
     auto text = bar->on(event, app.clock.uptime());
     if (std::holds_alternative<Notice>(event) || std::holds_alternative<Throttled>(event)) text = bar->clear();
-    if (!text.empty()) print_err(text);
+    if (!text.empty()) print_err(app.log.scrub(text));
   });
 }
 

@@ -117,6 +117,10 @@ class Server(FaultCase, unittest.TestCase):
         self.grant_loader()
         wrong = self.loader_world("wrong-password")
         self.assertLessEqual(self.refused(wrong, "facebook failed", "check the user and the password"), 4)
+        # The server repeats the role's name: where the password is the same, it is hidden, in the last line too.
+        same = self.loader_world("loader").run()
+        self.assertEqual(same.code, 1, same)
+        self.assertNotIn("loader", same.said)
         right = self.loader_world("let-me-in")
         self.assert_next_run_is_whole(right)
 
