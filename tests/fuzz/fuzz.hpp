@@ -19,6 +19,12 @@ inline void require(bool holds, const char* property) {
   if (!holds) throw Broken(property);
 }
 
+// Whether the parser of nlohmann-json can be asked about a text: it takes a NUL byte for the end of it, and passes over
+// a byte order mark.
+inline bool comparable(std::string_view text) {
+  return text.find('\0') == text.npos && !text.starts_with("\xEF");
+}
+
 // Takes the bytes apart from the front. What it gives points into them, so that reading past the end is noticed.
 class Input {
  public:

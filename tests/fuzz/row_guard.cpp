@@ -63,8 +63,13 @@ const RowGuard& guard() {
   return made;
 }
 
+// What a text says; nothing, where that cannot be compared.
+json parse(std::string_view text) {
+  return fuzz::comparable(text) ? json::parse(text, nullptr, false) : json(json::value_t::discarded);
+}
+
 void check_page(std::string_view text) {
-  auto expected = json::parse(text, nullptr, false);
+  auto expected = parse(text);
   std::string out;
   try {
     std::int64_t repaired = 0;
@@ -80,7 +85,7 @@ void check_page(std::string_view text) {
 }
 
 void check_value(std::string_view text) {
-  const auto expected = json::parse(text, nullptr, false);
+  const auto expected = parse(text);
   const auto out = json::parse(guard().value(std::string(text)), nullptr, false);
   require(!out.is_discarded(), "a guarded value is JSON");
   if (!expected.is_discarded()) require(out == guarded(expected), "what is hidden is gone from a value");
@@ -90,7 +95,7 @@ void check_value(std::string_view text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto text = fuzz::Input(data, size).rest();
-  if (deep(text) || text.starts_with("\xEF")) return 0;
+  if (deep(text)) return 0;
   check_page(text);
   check_value(text);
   require(!json::parse(outline(text), nullptr, false).is_discarded(), "an outline is JSON");
