@@ -79,6 +79,7 @@ void check_field(std::string_view field, std::uint32_t oid, DataType type, const
   const auto whole = [&] {
     return cell.kind == Kind::text ? decimal_to_int64(*canonical_decimal(text)).value_or(0) : cell.integer;
   };
+  const auto real = [&] { return cell.kind == Kind::int64 ? static_cast<double>(cell.integer) : cell.real; };
   constexpr std::int64_t epoch_days = 10957;
   switch (oid) {
     case pg_oid::boolean:
@@ -97,10 +98,9 @@ void check_field(std::string_view field, std::uint32_t oid, DataType type, const
     case pg_oid::timestamptz:
       return fixed(8, cell.integer - epoch_days * 86'400'000'000);
     case pg_oid::float8:
-      return fixed(
-          8, std::bit_cast<std::int64_t>(cell.kind == Kind::int64 ? static_cast<double>(cell.integer) : cell.real));
+      return fixed(8, std::bit_cast<std::int64_t>(real()));
     case pg_oid::float4:
-      return require(field.size() == 4 && std::bit_cast<float>(static_cast<std::int32_t>(number(field))) == cell.real,
+      return require(field.size() == 4 && std::bit_cast<float>(static_cast<std::int32_t>(number(field))) == real(),
                      "a float keeps its value");
     case pg_oid::numeric:
       return check_numeric(field, cell, text, modifier);

@@ -102,8 +102,9 @@ std::optional<std::int64_t> read_sum(std::string_view text, const Units& units, 
     const auto name = scanner.letters();
     const auto* unit = std::find_if(units.begin(), units.end(), [&](const auto& u) { return u.first == name; });
     if (number.empty() || unit == units.end() || (single && !first)) return {};
+    constexpr Wide too_large = Wide{INT64_MAX} + 1;
     Wide value = 0;
-    for (const char c : number) value = std::min<Wide>(value * 10 + (c - '0'), INT64_MAX);
+    for (const char c : number) value = std::min<Wide>(value * 10 + (c - '0'), too_large);
     sum += value * unit->second;
     if (sum > INT64_MAX) return {};
   }
