@@ -89,7 +89,7 @@ std::string without_credentials(std::string_view text) {
       const auto at = authority.rfind('@');
       const auto colon = authority.find(':');
       if (at != std::string_view::npos && colon < at) {
-        out.append("://").append(authority.substr(0, colon)).append(":***");
+        out.append("://").append(without_credentials(authority.substr(0, colon))).append(":***");
         i += 3 + at;
         continue;
       }

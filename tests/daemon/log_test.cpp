@@ -210,8 +210,9 @@ TEST_CASE("secrets do not get through, known ones and those in URLs") {
   logged.log->on(Notice{Level::error, "p", "s", "the server said: bad token " + canary + " " + canary}, noon);
   logged.log->on(RequestRetried{"meta", "timeout", "GET https://x/y?access_token=abc123&limit=1", 1s}, noon);
   logged.log->write(Level::error, noon, "cannot reach postgresql://loader:hunter2@db.example:5432/x?sslmode=require");
+  logged.log->write(Level::error, noon, "cannot reach https://a&password=mellon&b:c@host/");
   const auto text = logged.text();
-  CHECK_THAT(text, !Contains(canary) && !Contains("abc123") && !Contains("hunter2"));
+  CHECK_THAT(text, !Contains(canary) && !Contains("abc123") && !Contains("hunter2") && !Contains("mellon"));
   CHECK_THAT(text, Contains("bad token *** ***") && Contains("access_token=***&limit=1"));
   CHECK_THAT(text, Contains("postgresql://loader:***@db.example:5432/x?sslmode=require"));
 }
