@@ -74,7 +74,9 @@ std::string without_secrets(std::string_view url) {
     shown.remove_prefix(at + 1);
   else if (shown.find('/') == shown.npos && rest.find('@') != rest.npos)
     shown = "…";
-  return std::string(scheme) + std::string(shown);
+  auto out = std::string(scheme) + std::string(shown);
+  std::replace(out.begin(), out.end(), '\0', ' ');  // it would end the message that the URL stands in
+  return out;
 }
 
 std::string url_encode(std::string_view text) {

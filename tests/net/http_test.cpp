@@ -39,6 +39,7 @@ TEST_CASE("of a URL nothing is shown that may be a secret, however malformed it 
       {"https://user:hush@host/a@b?c=d@e", "https://b"},
       {"https://user:hu/hush@host/a", "https://host/a"},
       {"https://user:hu?hush@host/a", "https://…"},
+      {std::string("a@\0host", 7), " host"},
       {"", ""},
   }));
   CHECK(without_secrets(url) == shown);
