@@ -349,6 +349,8 @@ HttpTarget parse_url(const std::string& url) {
   target.host_header = std::string(parsed->encoded_host_and_port());
   target.path = std::string(parsed->encoded_path());
   if (target.path.empty()) target.path = "/";
+  // Boost.URL 1.81 takes what follows the digits of a port, or an IPv6 address, for a path.
+  if (!target.path.starts_with('/')) throw refuse("after host and port, only a path that begins with / can stand");
   if (parsed->has_query()) target.path += "?" + std::string(parsed->encoded_query());
   return target;
 }
