@@ -55,6 +55,13 @@ std::string_view blank(std::string_view token) {
   }
 }
 
+// A value without the space around it.
+std::string_view bare(std::string_view json) {
+  constexpr std::string_view space = " \t\r\n";
+  const auto begin = std::min(json.find_first_not_of(space), json.size());
+  return json.substr(begin, json.find_last_not_of(space) + 1 - begin);
+}
+
 json::document parse(json::parser& parser, std::string& text, std::int64_t& repaired) {
   text.reserve(text.size() + simdjson::SIMDJSON_PADDING);
   json::document document;
@@ -101,8 +108,8 @@ class RowGuard::Walk {
     json::value value;
     if (!document_.get_value().get(value))
       write(value, 0, verdict);
-    else  // a text or a number by itself
-      scalar(text_, verdict);
+    else
+      scalar(bare(text_), verdict);  // a text or a number by itself
     return std::move(out_);
   }
 

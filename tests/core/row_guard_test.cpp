@@ -136,6 +136,7 @@ TEST_CASE("one value by itself") {
   CHECK(RowGuard({mask("", partly())}, {}, true).value(R"("abcdefgh")") == R"("***gh")");
   CHECK(RowGuard({mask("a")}, {}, true).value("17") == R"("***")");
   CHECK(RowGuard({mask("a")}, {}, true).value("null") == "null");
+  CHECK(RowGuard({mask("a")}, {}, true).value(" null\n") == "null");
   CHECK(RowGuard({mask("a")}, {}, true).value("{broken") == R"("***")");
 }
 
