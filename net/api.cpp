@@ -37,7 +37,7 @@ std::string advice_for(const Error& error) {
              "page and at the network between here and there";
     case Remedy::postpone:
       return fmt::format(
-          "; nothing more of it is sent for {}: the run ends here, and another one starts then",
+          "; nothing more of it is sent for {}: the run ends here, and one that begins then goes on with it",
           format_duration(std::chrono::ceil<std::chrono::seconds>(error.wait().value_or(Duration::zero()))));
     default:
       return "";

@@ -6,7 +6,7 @@ namespace sluice {
 namespace {
 
 // Of a slice's batches that wait for those before them: enough that neither source nor sink stands still.
-constexpr std::size_t most_waiting = 1u << 20;
+constexpr std::size_t most_waiting = 256u << 10;
 
 }  // namespace
 

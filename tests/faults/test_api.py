@@ -16,7 +16,7 @@ DATA = re.compile(r"/insights\?|googleAds:search|events\.json\?cursor|/campaigns
 class Passing(FaultCase, unittest.TestCase):
     """Faults that strike now and then: sluice asks again, and the tables are those of a calm load."""
 
-    def survives(self, *faults, pipelines=PIPELINES, times=2, lines=12):
+    def survives(self, *faults, pipelines=PIPELINES, times=2, lines=6):
         for fault in faults:
             name, _, arg = fault.partition("=")
             with self.subTest(fault=fault):
@@ -63,7 +63,8 @@ class Passing(FaultCase, unittest.TestCase):
         run = world.run()
         self.assertEqual(run.code, 0, run)
         self.assertGreater(len(cut), 5)
-        self.assertLessEqual(len(run.incidents()), 16, run)
+        # Three sources, each with two reasons to ask again, each said once and once more with its count.
+        self.assertLessEqual(len(run.incidents()), 12, run)
         self.assert_whole(world)
 
     def test_f31_compressed_answers_in_pieces_are_the_same_rows(self):
@@ -108,7 +109,7 @@ class Lasting(FaultCase, unittest.TestCase):
             self.api.fault(fault, **how)
             failed = world.run()
             self.assertEqual(failed.code, 1, failed)
-            self.assert_says(failed, f"{pipeline} ", *says, lines=8)
+            self.assert_says(failed, f"{pipeline} ", *says, lines=4)
             self.assertLess(self.api.requests(), 150, "a storm")
             self.assert_unbroken(world)
             self.api.mend()

@@ -196,7 +196,7 @@ class Zombie(FaultCase, unittest.TestCase):
         program.process.send_signal(signal.SIGCONT)
         woken = ended(program)
         self.assertIn(woken.code, (0, 1), woken)
-        self.assertLessEqual(len(woken.incidents()), 12, woken)
+        self.assertLessEqual(len(woken.incidents()), 6, woken)
         self.assert_whole(zombie)
         self.assertGreaterEqual(len(sink.loads()), len(before))
 

@@ -31,7 +31,7 @@ class Server(FaultCase, unittest.TestCase):
         self.pg.server.start()
         survived = ended(program)
         self.assertIn(survived.code, (0, 1), survived)  # the server may need longer than a slice is tried
-        self.assertLessEqual(len(survived.incidents()), 12, survived)
+        self.assertLessEqual(len(survived.incidents()), 6, survived)
         self.assert_unbroken(world)
         self.assert_next_run_is_whole(world)
 
@@ -57,7 +57,7 @@ class Server(FaultCase, unittest.TestCase):
         survived = ended(program)
         self.assertIn(survived.code, (0, 1), survived)
         self.assertLess(left, 8, "none was ended")
-        self.assertLessEqual(len(survived.incidents()), 24, survived)
+        self.assertLessEqual(len(survived.incidents()), 12, survived)
         self.assert_unbroken(world)
         self.assert_next_run_is_whole(world)
 
@@ -92,7 +92,7 @@ class Server(FaultCase, unittest.TestCase):
         survived = ended(program)
         self.assertEqual(survived.code, 0, survived)
         self.assertIn("deadlock", self.pg.server.log.read_text())
-        self.assertLessEqual(len(survived.incidents()), 6, survived)
+        self.assertLessEqual(len(survived.incidents()), 3, survived)
         self.assert_whole(world)
 
     def refused(self, world, *says):
@@ -164,7 +164,7 @@ class File(FaultCase, unittest.TestCase):
         """With the fault a run fails and says this; without it the next one loads everything."""
         failed = world.run(**how)
         self.assertEqual(failed.code, 1, failed)
-        self.assert_says(failed, *says, lines=8)
+        self.assert_says(failed, *says, lines=4)
         self.assert_unbroken(world)
         again = world.run()
         self.assertEqual(again.code, 0, again)

@@ -245,7 +245,7 @@ class FaultCase:
         calm = part(self.calm.of(kind_of(world.sink)), *tables_of(*world.settings["pipelines"]))
         self.assertEqual(faults_of(world.sink, calm, whole=False), [])
 
-    def assert_says(self, ended, *parts, lines=6):
+    def assert_says(self, ended, *parts, lines=3):
         """It failed with one clear message that holds these parts, and with few further lines."""
         told = [line for line in ended.said.splitlines() if all(part in line for part in parts)]
         self.assertTrue(told, f"no line says {parts}: {ended}")
