@@ -5,7 +5,18 @@
 namespace sluice {
 
 std::vector<pg::Statement> PostgresStatements::quarantine(const std::vector<Reject>& rejects) const {
-  return replace_quarantine(rejects, "");
+  auto statements = replace_quarantine(rejects, "");
+  if (const auto ranges = ids_of_ranges(slice_)) {
+    Params p;
+    const auto pipeline = p.text(lane_.pipeline), stream = p.text(lane_.stream), run = p.text(run_),
+               rule = p.text(structure_rule), begin = p.text(*ranges);
+    auto remove = fmt::format(
+        "DELETE FROM {0} WHERE \"pipeline\" = {1} AND \"stream\" = {2} AND \"run\" <> {3} AND \"rule\" = {4} AND "
+        "left(\"slice\", length({5})) = {5} AND strpos(substr(\"slice\", length({5}) + 1), '/(') = 0",
+        bookkeeping("_sluice_quarantine"), pipeline, stream, run, rule, begin);
+    statements.emplace_back(std::move(remove), std::move(p.values));
+  }
+  return statements;
 }
 
 std::vector<pg::Statement> PostgresStatements::set_aside(const std::vector<Reject>& rejects) const {

@@ -210,6 +210,11 @@ std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, 
   return ids;
 }
 
+std::optional<std::string> ids_of_ranges(const Slice& slice) {
+  if (!slice.value_range()) return {};
+  return (slice.partition().id.empty() ? "" : slice.partition().id + "/") + "(";
+}
+
 std::vector<std::string> readable_key(const Reject& reject, const Table& table) {
   if (reject.rule == stray_rule) return {};
   const auto parsed = read_json(reject.key);

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -84,6 +85,10 @@ Counts counts_of(const Replayed& done, std::int64_t inserted);
 std::string quarantine_id(const LaneId& lane, const Slice& slice, const Reject& reject, int nth);
 // The ids of a slice's rejects, in their order.
 std::vector<std::string> quarantine_ids(const LaneId& lane, const Slice& slice, std::span<const Reject> rejects);
+
+// What the ids of a slice's neighbours begin with where it is a range of values. Its read begins where the last
+// published one ended, so that it brings what earlier runs could not understand, though it is no slice of theirs.
+std::optional<std::string> ids_of_ranges(const Slice& slice);
 
 // The key, one text per key column, of the row that a rejected one would have been. Empty when nobody can tell which
 // row of the slice that is, which suspends deletion in the slice: a part of the key cannot be read or has several

@@ -43,6 +43,15 @@ void replace_quarantine(Database& database, const Target& target, std::span<cons
   }
 }
 
+void remove_answers_of_ranges(Database& database, const Target& target) {
+  const auto ranges = ids_of_ranges(target.slice);
+  if (!ranges) return;
+  database.run(
+      R"(DELETE FROM main._sluice_quarantine WHERE "pipeline" = ?1 AND "stream" = ?2 AND "run" <> ?3 AND "rule" = ?4
+         AND substr("slice", 1, length(?5)) = ?5 AND instr(substr("slice", length(?5) + 1), '/(') = 0)",
+      target.lane.pipeline, target.lane.stream, target.run, structure_rule, *ranges);
+}
+
 void write_ledger(Database& database, const Target& target, const LedgerLine& line, const std::string& now) {
   const auto& c = line.counts;
   const auto& lane = target.lane;

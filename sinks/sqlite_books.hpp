@@ -19,6 +19,8 @@ std::vector<std::string> later_windows(Database& database, const Target& target)
 // The rejects take the place of the slice's rows in the quarantine, or of those under one `rule`.
 void replace_quarantine(Database& database, const Target& target, std::span<const Reject> rejects,
                         const std::string& now, std::string_view rule = {});
+// Answers of earlier runs that nobody could read, for ranges of values that a published one brings again.
+void remove_answers_of_ranges(Database& database, const Target& target);
 
 // A line of the ledger by its rowid, or a row of the quarantine by its id.
 struct BookEntry {
