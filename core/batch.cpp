@@ -6,7 +6,7 @@
 namespace sluice {
 
 std::size_t Batch::bytes() const {
-  std::size_t size = cells_.size() * sizeof(Cell) + arena_.size();
+  std::size_t size = cells_.size() * sizeof(Cell) + page_.size() + arena_.size();
   for (const auto& reject : rejects) size += reject.bytes();
   return size;
 }
@@ -26,11 +26,17 @@ void Batch::drop_last_row() {
   if (raw_.size() > rows()) raw_.resize(rows());
 }
 
+std::string_view Batch::adopt(std::string page) {
+  if (!page_.empty() || !arena_.empty()) throw std::logic_error("a batch has texts before its page");
+  page_ = std::move(page);
+  return page_;
+}
+
 Cell Batch::add_text(std::string_view text) {
   Cell cell;
   cell.kind = Kind::text;
   cell.size = static_cast<std::uint32_t>(text.size());
-  cell.offset = arena_.size();
+  cell.offset = page_.size() + arena_.size();
   arena_.append(text);
   return cell;
 }
@@ -46,13 +52,13 @@ Cell Batch::commit_text(std::size_t used) {
   Cell cell;
   cell.kind = Kind::text;
   cell.size = static_cast<std::uint32_t>(used);
-  cell.offset = uncommitted_;
+  cell.offset = page_.size() + uncommitted_;
   return cell;
 }
 
 void Batch::set_raw(std::string_view json) {
   raw_.resize(rows());
-  raw_.back() = {arena_.size(), static_cast<std::uint32_t>(json.size())};
+  raw_.back() = {page_.size() + arena_.size(), static_cast<std::uint32_t>(json.size())};
   arena_.append(json);
 }
 
@@ -63,7 +69,7 @@ void Batch::set_raw(const Cell& json) {
 
 std::string_view Batch::raw(std::size_t row) const {
   if (row >= raw_.size()) return {};
-  return {arena_.data() + raw_[row].first, raw_[row].second};
+  return {at(raw_[row].first), raw_[row].second};
 }
 
 void Batch::reject(std::size_t i, Reject why) {

@@ -23,7 +23,7 @@ struct Reject {
   std::size_t bytes() const { return sizeof(Reject) + key.size() + reason.size() + rule.size() + raw.size(); }
 };
 
-// Rows of one stream on their way to a sink: row-major cells and one arena that owns every text.
+// Rows of one stream on their way to a sink: row-major cells, and their texts: parts of a page, or added to an arena.
 class Batch {
  public:
   explicit Batch(std::size_t width) : width_(width) {}
@@ -37,12 +37,14 @@ class Batch {
 
   std::span<Cell> row(std::size_t i) { return {cells_.data() + i * width_, width_}; }
   std::span<const Cell> row(std::size_t i) const { return {cells_.data() + i * width_, width_}; }
-  std::string_view text(const Cell& cell) const { return {arena_.data() + cell.offset, cell.size}; }
+  std::string_view text(const Cell& cell) const { return {at(cell.offset), cell.size}; }
 
   // A new row of NULLs; the span is good until the next add_row.
   std::span<Cell> add_row();
   // Takes the newest row back (it was rejected).
   void drop_last_row();
+  // Takes over the text that many cells are parts of: its bytes stay where they are. Before all other texts.
+  std::string_view adopt(std::string page);
   // Puts a text into the arena.
   Cell add_text(std::string_view text);
   // Room for `size` bytes at the end of the arena, to be written in place; `commit_text` says how many were used.
@@ -71,9 +73,13 @@ class Batch {
   std::int64_t filtered = 0;
 
  private:
+  const char* at(std::uint64_t offset) const {
+    return offset < page_.size() ? page_.data() + offset : arena_.data() + (offset - page_.size());
+  }
+
   std::size_t width_;
   std::vector<Cell> cells_;
-  std::string arena_;
+  std::string page_, arena_;  // offsets of texts count through both
   std::size_t uncommitted_ = 0;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> raw_;
   std::vector<bool> rejected_;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstring>
+#include <utility>
 
 #include "core/error.hpp"
 
@@ -22,21 +24,6 @@ constexpr auto structural = [] {
   for (const char c : {'"', '{', '}', '[', ']', ','}) table[static_cast<unsigned char>(c)] = true;
   return table;
 }();
-
-// True when the byte was a part of a string, quotes included.
-bool step_string(char c, bool& in_string, bool& escaped) {
-  if (!in_string) {
-    if (c != '"') return false;
-    in_string = true;
-  } else if (escaped) {
-    escaped = false;
-  } else if (c == '\\') {
-    escaped = true;
-  } else if (c == '"') {
-    in_string = false;
-  }
-  return true;
-}
 
 [[noreturn]] void broken(std::string_view what) {
   throw Error(Remedy::retry,
@@ -65,41 +52,52 @@ std::optional<JsonRowStream::Part> JsonRowStream::next() {
   return part;
 }
 
-// How many of an element's bytes change nothing about where we are.
-std::size_t JsonRowStream::plain_run() const {
-  std::size_t i = 0;
-  if (in_string_) {
-    if (escaped_) return 0;
-    while (i < left_.size() && left_[i] != '"' && left_[i] != '\\') ++i;
-  } else {
-    while (i < left_.size() && !structural[static_cast<unsigned char>(left_[i])]) ++i;
+// The place behind the string's quote, or the end of the text, which `at` is inside of.
+std::size_t JsonRowStream::end_of_string(std::size_t at) {
+  while (at < left_.size()) {
+    const auto* found = std::memchr(left_.data() + at, '"', left_.size() - at);
+    const auto quote = found ? static_cast<std::size_t>(static_cast<const char*>(found) - left_.data()) : left_.size();
+    // The quote is one of the text if an odd number of backslashes comes before it.
+    auto first = quote;
+    while (first > at && left_[first - 1] == '\\') --first;
+    escaped_ = ((quote - first) % 2 != 0) != (first == at && escaped_);
+    if (!found) return quote;
+    at = quote + 1;
+    in_string_ = std::exchange(escaped_, false);
+    if (!in_string_) break;
   }
+  return at;
+}
+
+// How many of an element's bytes change nothing about where we are.
+std::size_t JsonRowStream::plain_run() {
+  if (in_string_) return end_of_string(0);
+  std::size_t i = 0;
+  while (i < left_.size() && !structural[static_cast<unsigned char>(left_[i])]) ++i;
   return i;
 }
 
 // How many of the rows' bytes belong to the part at hand: up to what closes the list, or the comma behind its last row.
 std::size_t JsonRowStream::run_of_rows() {
-  // Every byte of an answer comes through here: members would be loaded and stored for each.
-  bool in_string = in_string_, escaped = escaped_;
   int depth = depth_;
-  std::size_t i = 0;
-  for (; i < left_.size(); ++i) {
+  std::size_t i = in_string_ ? end_of_string(0) : 0;
+  while (i < left_.size()) {
     const char c = left_[i];
-    if (in_string) {
-      step_string(c, in_string, escaped);
-    } else if (structural[static_cast<unsigned char>(c)]) {
-      if (c == '"')
-        in_string = true;
-      else if (c == '{' || c == '[')
+    if (structural[static_cast<unsigned char>(c)]) {
+      if (c == '"') {
+        in_string_ = true;
+        i = end_of_string(i + 1);
+        continue;
+      }
+      if (c == '{' || c == '[')
         ++depth;
       else if (depth > 0)
         depth -= c != ',';
       else if (c != ',' || rows_text_.size() + i >= part_bytes_)
         break;
     }
+    ++i;
   }
-  in_string_ = in_string;
-  escaped_ = escaped;
   depth_ = depth;
   return i;
 }
@@ -132,7 +130,8 @@ std::optional<JsonRowStream::Part> JsonRowStream::outside(char c) {
 }
 
 std::optional<JsonRowStream::Part> JsonRowStream::in_element(char c) {
-  if (step_string(c, in_string_, escaped_)) {
+  if (c == '"') {
+    in_string_ = true;
     take(1);
     return {};
   }

@@ -35,7 +35,8 @@ class JsonRowStream {
   std::optional<Part> outside(char c);
   std::optional<Part> in_element(char c);
   std::optional<Part> in_rows(char c);
-  std::size_t plain_run() const;
+  std::size_t end_of_string(std::size_t at);
+  std::size_t plain_run();
   std::size_t run_of_rows();
   void take(std::size_t count);
   bool at_rows() const;

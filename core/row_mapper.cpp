@@ -13,6 +13,14 @@ namespace sluice {
 
 namespace json = simdjson::ondemand;
 
+namespace {
+
+// One for all mappers of a thread: a page is mapped at once, and a parser keeps several times the page's size.
+thread_local json::parser parser_of_usual_pages;
+constexpr std::size_t usual_page = 4u << 20;
+
+}  // namespace
+
 class RowMapper::Impl {
  public:
   Impl(const std::vector<Column>& columns, const std::vector<std::string>& key, NewFields new_fields,
@@ -26,7 +34,7 @@ class RowMapper::Impl {
     std::string rule, reason;
   };
 
-  json::document open(std::string& page);
+  json::document open(std::string& page, json::parser& parser);
   // Maps the rows; gives the page without them.
   std::string map_page(json::object page, std::string_view rows, bool saved);
   void map_array(json::array rows);
@@ -53,7 +61,6 @@ class RowMapper::Impl {
   std::shared_ptr<const RowGuard> guard_;
   int extra_ = -1;
   RowLevel root_;
-  json::parser parser_;
 
   // Of the page and the row at hand.
   std::string_view page_;
@@ -95,14 +102,14 @@ void RowMapper::Impl::read_from(std::size_t column, std::string_view path) {
   field.column = static_cast<int>(column);
 }
 
-json::document RowMapper::Impl::open(std::string& page) {
+json::document RowMapper::Impl::open(std::string& page, json::parser& parser) {
   page.reserve(page.size() + simdjson::SIMDJSON_PADDING);
   json::document document;
-  auto error = parser_.iterate(page).get(document);
+  auto error = parser.iterate(page).get(document);
   if (error == simdjson::UTF8_ERROR) {
     page = clean_text(page, batch_->repaired);
     page.reserve(page.size() + simdjson::SIMDJSON_PADDING);
-    error = parser_.iterate(page).get(document);
+    error = parser.iterate(page).get(document);
   }
   require(error);
   return document;
@@ -113,12 +120,12 @@ MappedPage RowMapper::Impl::map(std::string page, std::string_view rows, bool sa
   MappedPage mapped{Batch(columns_.size()), {}};
   batch_ = &mapped.batch;
   if (guard_) page = guard_->page(std::move(page), rows, saved, batch_->repaired);
-  auto document = open(page);
+  json::parser own;
+  auto document = open(page, page.size() > usual_page ? own : parser_of_usual_pages);
   document_ = &document;
-  // Cells point into one copy of the whole page; only texts with escapes in them are written apart.
-  batch_->reserve(page.size() / 256, page.size() + page.size() / 16);
-  batch_->add_text(page);
-  page_ = page;
+  // Cells are parts of the page, which the document goes on reading; only texts with escapes in them are written apart.
+  batch_->reserve(page.size() / 256, page.size() / 16);
+  page_ = batch_->adopt(std::move(page));
   cells_.emplace(page_, *batch_);
 
   json::json_type kind;

@@ -8,6 +8,11 @@ const TableColumn* Table::find(std::string_view column) const {
   return nullptr;
 }
 
+task<void> Load::stage(Batch batch) {
+  add(std::move(batch));
+  if (full()) co_await make_room();
+}
+
 Counts& Counts::operator+=(const Counts& other) {
   read += other.read;
   inserted += other.inserted;

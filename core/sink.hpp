@@ -74,7 +74,8 @@ struct Published {
     confirm_empty  // no rows came for a window that has some: nothing was written; ask the source once more
   } outcome = Outcome::published;
   Counts counts;
-  std::int64_t version = 0;  // of the lane's progress now
+  std::int64_t repaired = 0;  // characters of the rows' texts that became U+FFFD (core/clean_text.hpp)
+  std::int64_t version = 0;   // of the lane's progress now
 };
 
 // The rule under which an answer that nobody could read is kept: it is no row, and its slice is read again.
@@ -114,8 +115,14 @@ struct Replayed {
 class Load {
  public:
   virtual ~Load() = default;
-  // Puts the batch's rows and rejects where no reader sees them. Repairs its texts, and counts that in it.
-  virtual task<void> stage(Batch& batch) = 0;
+  // Takes the batch's rows and rejects, at once.
+  virtual void add(Batch batch) = 0;
+  // As much is held in memory as should be.
+  virtual bool full() const = 0;
+  // Moves what is held out of memory, where no reader sees it. More may be added meanwhile; called once at a time.
+  virtual task<void> make_room() = 0;
+  // `add`, and `make_room` where it is full.
+  task<void> stage(Batch batch);
   // Columns (of the table) that this slice does not have: existing rows keep their values.
   virtual void without_columns(const std::vector<std::string>& names) = 0;
   // Rows, rejected rows, ledger and progress in one transaction. Throws Error: `retry` when the slice may be read and

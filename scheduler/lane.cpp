@@ -153,7 +153,7 @@ class Lane {
     try {
       co_await wait_for_permit(i);
       auto load = co_await context_.sink.sink.open(plan->table, job_.id, slice, job_.run, context_.clock.now());
-      co_await load->stage(batch);
+      co_await load->stage(std::move(batch));
       co_await load->set_aside();
     } catch (const Error& error) {
       trouble = error.what();
@@ -371,7 +371,7 @@ class Lane {
     result_.incidents.insert(result_.incidents.end(), out.incidents.begin(), out.incidents.end());
     if (i + 1 == job_.slices.size()) result_.newest_read = read_started;
     context_.events.emit(ended);
-    repaired_ += out.repaired;
+    repaired_ += published.repaired;
     if (job_.published) job_.published();
     co_return true;
   }

@@ -3,12 +3,6 @@
 #include <fmt/format.h>
 
 namespace sluice {
-namespace {
-
-// Of a slice's batches that wait for those before them: enough that neither source nor sink stands still.
-constexpr std::size_t most_waiting = 256u << 10;
-
-}  // namespace
 
 task<void> LaneOutput::emit(Batch batch) {
   meet_new_fields(batch.unknown_fields);
@@ -16,26 +10,20 @@ task<void> LaneOutput::emit(Batch batch) {
   filtered += batch.filtered;
   plan_.transform.apply(batch);
   if (first_batch_) co_await std::exchange(first_batch_, nullptr)();
-  const auto size = batch.bytes();
-  auto permit = co_await context_.memory.acquire(static_cast<std::int64_t>(size));
-  while (!waiting_.empty() && waiting_bytes_ + size > most_waiting) co_await changed_.wait();
-  waiting_bytes_ += size;
-  waiting_.emplace_back(std::move(batch), size, std::move(permit));
+  const auto permit = co_await context_.memory.acquire(static_cast<std::int64_t>(batch.bytes()));
+  while (load_.full()) co_await changed_.wait();
+  load_.add(std::move(batch));
   changed_.notify_all();
+  const SliceProgress progress{job_.run, job_.id.pipeline, job_.id.stream, slice_.id(), read};
+  context_.events.emit(progress);
 }
 
 task<void> LaneOutput::stage_all() {
   for (;;) {
-    while (waiting_.empty() && !closed_) co_await changed_.wait();
-    if (waiting_.empty()) co_return;
-    auto& first = waiting_.front();
-    co_await load_.stage(first.batch);
-    repaired += first.batch.repaired;
-    waiting_bytes_ -= first.size;
-    waiting_.pop_front();
+    while (!load_.full() && !closed_) co_await changed_.wait();
+    if (!load_.full()) co_return;
+    co_await load_.make_room();
     changed_.notify_all();
-    const SliceProgress progress{job_.run, job_.id.pipeline, job_.id.stream, slice_.id(), read};
-    context_.events.emit(progress);
   }
 }
 

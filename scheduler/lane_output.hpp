@@ -1,5 +1,4 @@
 #pragma once
-#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -14,8 +13,8 @@ struct FieldsFound {
   std::map<std::string, DataType> fields;
 };
 
-// Between a connector and a load: transforms, waits for memory, counts, stages. Batches are staged while the connector
-// reads on: `stage_all` runs beside it, until `close`.
+// Between a connector and a load: transforms, waits for memory, counts. Rows go from memory to the sink while the
+// connector reads on: `stage_all` runs beside it, until `close`.
 class LaneOutput final : public Output {
  public:
   LaneOutput(const LaneJob& job, const Slice& slice, const StreamPlan& plan, LiveStream& stream, RunContext& context,
@@ -39,7 +38,7 @@ class LaneOutput final : public Output {
   Priority priority() const override { return job_.priority; }
   task<void> away(task<void> waiting) override { return away_(std::move(waiting)); }
 
-  std::int64_t read = 0, filtered = 0, repaired = 0;
+  std::int64_t read = 0, filtered = 0;
   bool complete = true;
   std::vector<std::string> incidents;
 
@@ -53,16 +52,8 @@ class LaneOutput final : public Output {
   LiveStream& stream_;
   RunContext& context_;
   Load& load_;
-  struct Waiting {
-    Batch batch;
-    std::size_t size;
-    Semaphore::Permit memory;
-    Waiting(Batch b, std::size_t s, Semaphore::Permit m) : batch(std::move(b)), size(s), memory(std::move(m)) {}
-  };
-  std::deque<Waiting> waiting_;  // the first is being staged
-  std::size_t waiting_bytes_ = 0;
   bool closed_ = false;
-  Signal changed_;  // a batch has come, or is staged; no more will come
+  Signal changed_;  // the load has taken rows, or has room again; no more will come
   std::function<task<void>()> first_batch_;
   std::function<task<void>(task<void>)> away_;
 };

@@ -93,7 +93,7 @@ class Replay {
       const LaneId lane(pipeline_, name_, slice->partition().id, "replay");
       const auto plan = stream_->plan();
       const auto load = co_await context_.sink.sink.open(plan->table, lane, *slice, read.run, read.started);
-      for (auto& batch : batches) co_await load->stage(batch);
+      for (auto& batch : batches) co_await load->stage(std::move(batch));
       auto replaying = load->replay(rows);
       done = co_await shield(std::move(replaying));
     }

@@ -32,11 +32,13 @@ class PostgresLoad final : public Load {
     if (lease_ && stage_.kept()) lease_->close();
   }
 
-  task<void> stage(Batch& batch) override {
+  void add(Batch batch) override {
     reject_strays(table_, slice_, batch);
     for (std::size_t i = 0; i < batch.rows(); ++i) partitions_.note(batch.row(i));
     stage_.add(batch);
-    if (!stage_.full()) co_return;
+  }
+  bool full() const override { return stage_.full(); }
+  task<void> make_room() override {
     auto& session = *co_await connection();
     co_await stage_.send_ahead(session);
   }
@@ -110,6 +112,7 @@ class PostgresLoad final : public Load {
     sql_.set_loaded_at(now);
     result_ = Published();
     result_.version = publication.expected_version + 1;
+    result_.repaired = stage_.repaired();
     std::vector<pg::Statement> statements;
     const auto add = [&](pg::Statement statement) {
       statements.push_back(std::move(statement));

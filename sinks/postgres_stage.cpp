@@ -40,12 +40,14 @@ PostgresStage::PostgresStage(const PostgresCore& core, const Table& table, const
       encoder_(columns),
       told_by_bytes_(bytes_tell_keys(columns)),
       rows_(told_by_bytes_ && !table.key.empty()),
+      being_sent_(told_by_bytes_ && !table.key.empty()),
       sent_digest_(columns),
       rejects_(table, slice) {}
 
 void PostgresStage::add(Batch& batch) {
   rejects_.take(batch);
   for (std::size_t i = 0; i < batch.rows(); ++i) take(batch, i);
+  repaired_ += batch.repaired;
 }
 
 void PostgresStage::take(Batch& batch, std::size_t i) {
@@ -84,16 +86,17 @@ void PostgresStage::settle_twins(std::size_t twin, std::size_t key_size) {
 }
 
 task<void> PostgresStage::send_ahead(pg::Connection& session) {
-  if (sent_ == 0) {
+  std::swap(rows_, being_sent_);
+  if (!std::exchange(sent_ahead_, true)) {
     std::vector<pg::Statement> statements;
     statements.emplace_back("DROP TABLE IF EXISTS " + sql_.stage(true));
     statements.emplace_back(sql_.create_stage(true));
     co_await session.exec_all(std::move(statements));
   }
-  sent_ += co_await copy(session, sql_.copy_to_stage(true), std::string());
+  sent_ += co_await copy(session, being_sent_, sql_.copy_to_stage(true), std::string());
   ++groups_;
-  sent_digest_.add(rows_);
-  rows_.clear();
+  sent_digest_.add(being_sent_);
+  being_sent_.clear();
 }
 
 std::string PostgresStage::digest() const {
@@ -104,18 +107,19 @@ std::string PostgresStage::digest() const {
 
 task<std::int64_t> PostgresStage::copy_into_table(pg::Connection& session, std::string own_fields) {
   if (rows_.size() == 0) co_return 0;
-  co_return co_await copy(session, sql_.copy_to_table(), std::move(own_fields));
+  co_return co_await copy(session, rows_, sql_.copy_to_table(), std::move(own_fields));
 }
 
 // `suffix`: encoded fields that every row gets at its end.
-task<std::int64_t> PostgresStage::copy(pg::Connection& session, std::string sql, std::string suffix) {
+task<std::int64_t> PostgresStage::copy(pg::Connection& session, const EncodedRows& rows, std::string sql,
+                                       std::string suffix) {
   const auto fields = encoder_.columns().size() + (suffix.empty() ? 0 : own_columns().size());
   co_await session.begin_copy(std::move(sql));
   ByteBuffer out;
   out.append(copy_header());
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
     append_count(out, fields);
-    out.append(rows_[i].bytes());
+    out.append(rows[i].bytes());
     out.append(suffix);
     if (out.size() < put_size) continue;
     co_await session.put(out.view());
@@ -124,9 +128,9 @@ task<std::int64_t> PostgresStage::copy(pg::Connection& session, std::string sql,
   out.append(copy_trailer());
   co_await session.put(out.view());
   const auto stored = co_await session.end_copy();
-  if (stored != static_cast<std::int64_t>(rows_.size()))
+  if (stored != static_cast<std::int64_t>(rows.size()))
     throw Error(Remedy::retry, fmt::format("table {}, slice {}: {} rows were sent, the server stored {}", table_.name,
-                                           slice_.id(), rows_.size(), stored));
+                                           slice_.id(), rows.size(), stored));
   co_return stored;
 }
 
@@ -136,7 +140,7 @@ task<void> PostgresStage::gather(pg::Connection& session) {
     gathered_ = sent_;
   } else {
     co_await make_table(session);
-    if (rows_.size() > 0) gathered_ = co_await copy(session, sql_.copy_to_stage(false), std::string());
+    if (rows_.size() > 0) gathered_ = co_await copy(session, rows_, sql_.copy_to_stage(false), std::string());
   }
 }
 

@@ -24,13 +24,15 @@ class PostgresStage {
 
   // Takes the batch's rows, their texts repaired, and its rejects.
   void add(Batch& batch);
-  // Once some rows are at the server there is no reason to wait for as many as a whole slice mostly has.
-  bool full() const { return rows_.bytes() >= (sent_ == 0 ? memory_ : memory_ / 8); }
-  // Moves what is in memory to the server. From then on the slice belongs to this session.
+  std::int64_t repaired() const { return repaired_; }  // characters of their texts
+  // Once rows went ahead there is no reason to wait for as many as a whole slice mostly has: half of the memory fills
+  // while the other half is sent. Not less: each COPY costs the server about a millisecond by itself.
+  bool full() const { return rows_.bytes() >= (sent_ahead_ ? memory_ / 2 : memory_); }
+  // Moves what is in memory to the server; more may be added meanwhile. From then on the slice belongs to this session.
   task<void> send_ahead(pg::Connection& session);
 
   // All rows are in memory, no two of one key.
-  bool is_settled() const { return sent_ == 0 && told_by_bytes_; }
+  bool is_settled() const { return !sent_ahead_ && told_by_bytes_; }
   // Of all rows, in any order: those of one key that memory did not hold together are all in it.
   std::string digest() const;
   // Of a settled stage: puts the rows straight into the table. `own_fields` are sluice's columns, encoded. Gives how
@@ -45,7 +47,7 @@ class PostgresStage {
 
   // Some rows were sent ahead, so that all are in the temporary table that outlives transactions: the `kept` of
   // PostgresStatements.
-  bool kept() const { return sent_ > 0; }
+  bool kept() const { return sent_ahead_; }
   std::int64_t gathered() const { return gathered_; }  // rows in the temporary table, after `gather`
 
   std::int64_t taken() const { return taken_; }  // rows that fit, duplicates included
@@ -56,7 +58,7 @@ class PostgresStage {
   void take(Batch& batch, std::size_t i);
   std::size_t size_of_key() const;
   void settle_twins(std::size_t twin, std::size_t key_size);
-  task<std::int64_t> copy(pg::Connection& session, std::string sql, std::string suffix);
+  task<std::int64_t> copy(pg::Connection& session, const EncodedRows& rows, std::string sql, std::string suffix);
   task<void> make_table(pg::Connection& session);
 
   const Table& table_;
@@ -65,11 +67,12 @@ class PostgresStage {
   const std::size_t memory_;
   CopyEncoder encoder_;
   const bool told_by_bytes_;  // equal keys have equal bytes
-  EncodedRows rows_;
+  EncodedRows rows_, being_sent_;
   RowDigest sent_digest_;  // of rows that are no longer in memory
   ByteBuffer scratch_;
   Rejects rejects_;
-  std::int64_t taken_ = 0, duplicates_ = 0;
+  std::int64_t taken_ = 0, duplicates_ = 0, repaired_ = 0;
+  bool sent_ahead_ = false;
   std::int64_t sent_ = 0;  // rows in the temporary table that outlives transactions
   std::int64_t gathered_ = 0;
   int groups_ = 0;  // COPYs into the temporary table: rows of one are known to be distinct

@@ -5,13 +5,26 @@
 namespace sluice::sqlite {
 namespace {
 
+// Of a slice's batches that wait for the worker, who takes all of them at once.
+constexpr std::size_t most_added = 256u << 10;
+
 class SqliteLoad final : public Load {
  public:
   SqliteLoad(std::shared_ptr<Core> core, Target target) : core_(std::move(core)), target_(std::move(target)) {}
 
-  task<void> stage(Batch& batch) override {
+  void add(Batch batch) override {
+    added_bytes_ += batch.bytes();
+    added_.push_back(std::move(batch));
+  }
+  bool full() const override { return added_bytes_ >= most_added; }
+  task<void> make_room() override {
+    auto batches = std::exchange(added_, {});
+    added_bytes_ = 0;
     co_await start();
-    auto add = [session = session_.get(), &batch](Database&) { session->stage->add(batch); };
+    if (batches.empty()) co_return;
+    auto add = [session = session_.get(), batches = std::move(batches)](Database&) mutable {
+      for (auto& batch : batches) session->stage->add(std::move(batch));
+    };
     co_await core_->on(session_, std::move(add));
   }
 
@@ -20,7 +33,7 @@ class SqliteLoad final : public Load {
   }
 
   task<Published> publish(const Publication& publication) override {
-    co_await start();
+    co_await make_room();
     auto work = [session = session_.get(), publication, without = without_,
                  now = core_->context().clock.now()](Database& database) {
       return sqlite::publish(database, *session->target, *session->stage, publication, without, now);
@@ -36,7 +49,7 @@ class SqliteLoad final : public Load {
   }
 
   task<void> set_aside() override {
-    co_await start();
+    co_await make_room();
     const auto turn = co_await core_->write_turn().acquire();
     auto work = [session = session_.get(), now = core_->context().clock.now()](Database& database) {
       sqlite::set_aside(database, *session->target, *session->stage, now);
@@ -45,7 +58,7 @@ class SqliteLoad final : public Load {
   }
 
   task<Replayed> replay(const std::vector<QuarantinedRow>& rows) override {
-    co_await start();
+    co_await make_room();
     auto work = [session = session_.get(), rows, now = core_->context().clock.now()](Database& database) {
       return sqlite::replay(database, *session->target, *session->stage, rows, now);
     };
@@ -99,6 +112,8 @@ class SqliteLoad final : public Load {
 
   const std::shared_ptr<Core> core_;
   const Target target_;
+  std::vector<Batch> added_;
+  std::size_t added_bytes_ = 0;
   std::vector<std::string> without_;
   std::shared_ptr<Session> session_;
   bool published_ = false;

@@ -93,6 +93,7 @@ PublishResult Publisher::run() {
   if (!inserted) load();
   check_balance(table_, target_.slice, counts_);
   replace_quarantine(database_, target_, stage_.rejects(), now_);
+  remove_answers_of_ranges(database_, target_);
   finish(transaction, false);
   return result_;
 }
@@ -150,6 +151,7 @@ void Publisher::move_progress() {
         publication_.days);
   if (touched != 1) throw_fenced(lane, expected);
   result_.published.version = expected + 1;
+  result_.published.repaired = stage_.repaired();
 }
 
 bool Publisher::superseded() {

@@ -100,13 +100,14 @@ void Stage::prepare_table() {
                                      true));
 }
 
-void Stage::add(Batch& batch) {
+void Stage::add(Batch batch) {
   clean(batch);
+  repaired_ += batch.repaired;
   reject_strays(target_.table, target_.slice, batch);
   rejects_.take(batch);
   if (holding_ && held_bytes_ + batch.bytes() <= most_held) {
     held_bytes_ += batch.bytes();
-    held_.push_back(batch);
+    held_.push_back(std::move(batch));
     return;
   }
   if (holding_) spill();

@@ -26,7 +26,7 @@ class Stage {
 
   Stage(Database& database, const Target& target);
   // Repairs the batch's texts and takes its rejects.
-  void add(Batch& batch);
+  void add(Batch batch);
   // The rows are in memory: `insert_held` or `spill` before anything is asked of the temporary table.
   bool holding() const { return holding_; }
   // Inserts them into the target by a statement whose first parameters are the columns. Nothing, and perhaps a part of
@@ -39,6 +39,7 @@ class Stage {
 
   std::int64_t rows() const { return rows_; }
   std::int64_t duplicates() const { return duplicates_; }
+  std::int64_t repaired() const { return repaired_; }  // characters of their texts
   const std::vector<Reject>& rejects() const { return rejects_.all(); }
   // Columns in which rows of one key differ, of a stream whose key should tell all rows apart.
   const std::set<std::string>& contradictions() const { return contradictions_; }
@@ -66,7 +67,7 @@ class Stage {
   std::vector<Batch> held_;
   Rejects rejects_;
   std::set<std::string> contradictions_;
-  std::int64_t rows_ = 0, duplicates_ = 0;
+  std::int64_t rows_ = 0, duplicates_ = 0, repaired_ = 0;
 };
 
 }  // namespace sluice::sqlite

@@ -68,7 +68,9 @@ class FusedClient final : public HttpClient {
 class FusedLoad final : public Load {
  public:
   FusedLoad(std::unique_ptr<Load> inner, Fuse& fuse) : inner_(std::move(inner)), fuse_(fuse) {}
-  task<void> stage(Batch& batch) override { return inner_->stage(batch); }
+  void add(Batch batch) override { inner_->add(std::move(batch)); }
+  bool full() const override { return inner_->full(); }
+  task<void> make_room() override { return inner_->make_room(); }
   void without_columns(const std::vector<std::string>& names) override { inner_->without_columns(names); }
   task<Published> publish(const Publication& publication) override {
     co_await fuse_.burn();

@@ -95,16 +95,12 @@ TEST_CASE_METHOD(Conformance, "any sink: text that is not UTF-8 and U+0000 becom
   const auto table = typed({Type::text, Type::json});
   prepare(table);
   const std::vector<GivenRow> rows{{1, std::string("a\0b", 3), "[\"\\u0000\"]"}, {2, "x\xffy\xc3", "[\"\xff\"]"}};
-  load(table, all, rows);
+  CHECK(load(table, all, rows).repaired == 5);
   CHECK(query("SELECT v1 FROM typed ORDER BY id") == Rows{"a\xef\xbf\xbd"
                                                           "b",
                                                           "x\xef\xbf\xbdy\xef\xbf\xbd"});
   CHECK(one("SELECT count(*) FROM typed WHERE v2 IS NOT NULL") == "2");
   CHECK(query("SELECT id FROM typed WHERE CAST(v2 AS text) LIKE '%u0000%'").empty());
-  const auto again = open(table, all);
-  auto batch = batch_of(table, rows);
-  subject->run(again->stage(batch));
-  CHECK(batch.repaired == 5);
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: what is not JSON is set aside, its neighbours are loaded") {

@@ -94,15 +94,14 @@ TEST_CASE("a slice with too many rejected rows fails as a whole and leaves no tr
 TEST_CASE("text that no database can hold is repaired and counted") {
   Prepared warehouse;
   auto batch = insights_batch({{std::string("a\0b\xff", 4), "1", 1, R"({"x":"\u0000\ud800"})"}});
-  const auto publish_it = [&]() -> task<void> {
+  const auto publish_it = [&]() -> task<Published> {
     const auto load = co_await warehouse.sink().open(insights(), live(), march(1), "run-1", warehouse.clock.now());
     co_await load->stage(batch);
     Publication publication;
     publication.read = 1;
-    co_await load->publish(publication);
+    co_return co_await load->publish(publication);
   };
-  warehouse.run(publish_it());
-  CHECK(batch.repaired == 4);
+  CHECK(warehouse.run(publish_it()).repaired == 4);
   CHECK(warehouse.ask("SELECT ad_id, actions FROM insights") ==
         "a\xef\xbf\xbd"
         "b\xef\xbf\xbd|{\"x\": \"\xef\xbf\xbd\xef\xbf\xbd\"}");

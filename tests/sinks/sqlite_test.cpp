@@ -371,7 +371,8 @@ TEST_CASE("a table is prepared when the publish that is under way has ended, not
     const LaneId lane("ads", "stream", "a", "live");
     const auto load = co_await process.sink->open(insights(), lane, day_slice(first_day), "run1", Instant());
     auto batch = batch_of(insights(), rows_of(first_day, 1, 1));
-    co_await load->stage(batch);
+    load->add(batch);
+    co_await load->make_room();
     Publication publication;
     publication.read = 1;
     const auto publish = [&]() -> task<void> { co_await load->publish(publication); };

@@ -14,8 +14,9 @@ class MemoryLoad final : public Load {
   }
   ~MemoryLoad() override { --sink_.open_loads; }
 
-  task<void> stage(Batch& batch) override {
-    if (sink_.before_stage) co_await sink_.before_stage(slice_);
+  void add(Batch batch) override {
+    full_ = true;
+    repaired_ += batch.repaired;
     for (std::size_t i = 0; i < batch.rows(); ++i) {
       MemorySink::Row row;
       for (const auto& column : table_.columns) {
@@ -26,7 +27,11 @@ class MemoryLoad final : public Load {
       staged_.push_back(std::move(row));
     }
     rejects_.insert(rejects_.end(), batch.rejects.begin(), batch.rejects.end());
-    co_return;
+  }
+  bool full() const override { return full_; }
+  task<void> make_room() override {
+    full_ = false;
+    if (sink_.before_stage) co_await sink_.before_stage(slice_);
   }
 
   void without_columns(const std::vector<std::string>& names) override { sink_.without = names; }
@@ -68,6 +73,7 @@ class MemoryLoad final : public Load {
     result.counts.quarantined = static_cast<std::int64_t>(rejects_.size());
     sink_.quarantine[lane_.stream + ' ' + slice_.id()] = rejects_;
     result.counts.filtered = publication.filtered;
+    result.repaired = repaired_;
     co_return result;
   }
 
@@ -132,6 +138,8 @@ class MemoryLoad final : public Load {
   std::string run_;
   std::vector<MemorySink::Row> staged_;
   std::vector<Reject> rejects_;
+  std::int64_t repaired_ = 0;
+  bool full_ = false;
 };
 
 }  // namespace
