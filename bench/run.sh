@@ -8,24 +8,24 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 ROUNDS=${ROUNDS:-3} DAYS=${DAYS:-25}
 
-# What a connector loads: the sandbox's options, its source, one stream of it into the table `bench`, and the rows that
-# each of its accounts has on a day.
+# What a connector loads: the sandbox's options, its source, one stream of it into the table `bench`, the rows that each
+# of its accounts has on a day, and how many slices of an account are loaded side by side.
 facebook() {
-  what="Facebook insights" accounts=4 rows_in_day=${ROWS:-5000} read_in="$((4 * DAYS)) account-days"
+  what="Facebook insights" accounts=4 parallel=1 rows_in_day=${ROWS:-5000} read_in="$((4 * DAYS)) account-days"
   sandbox_options="--accounts 4 --report-delay 0s"
   source="type: facebook_ads, access_token: {env: TOKEN}, report: {poll: 0s..0s}, page_size: ${PAGE:-500}"
   stream="insights: {table: bench, level: ad, fields: [campaign_id, adset_id, ad_id, campaign_name, adset_name, ad_name,
                      impressions, clicks, spend, reach, frequency, cpc, cpm, ctr, inline_link_clicks]}"
 }
 clevertap() {
-  what="CleverTap events" accounts=1 rows_in_day=${ROWS:-40000} read_in="$DAYS days"
+  what="CleverTap events" accounts=1 parallel=2 rows_in_day=${ROWS:-40000} read_in="$DAYS days"
   sandbox_options="--accounts 1"
   source="type: clevertap, account_id: BENCH, passcode: {env: TOKEN}, timezone: Asia/Kolkata, page_size: ${PAGE:-5000}"
   stream="events: {table: bench, names: [Charged]}"
 }
 # All days of a customer are one slice, which one answer of searchStream brings.
 google() {
-  what="Google Ads report" accounts=${CUSTOMERS:-4} rows_in_day=$((${ROWS:-40000} / ${CUSTOMERS:-4}))
+  what="Google Ads report" accounts=${CUSTOMERS:-4} parallel=1 rows_in_day=$((${ROWS:-40000} / ${CUSTOMERS:-4}))
   read_in="${CUSTOMERS:-4} answers"
   sandbox_options="--accounts $accounts"
   source="type: google_ads, client_id: bench, client_secret: {env: TOKEN}, refresh_token: {env: REFRESH_TOKEN},
@@ -101,7 +101,7 @@ load() {
   local begin end
   begin=$(now)
   /usr/bin/time -o "$work/time" -f %M "$bin/sluice" backfill bench --from "$from" --to "$to" \
-    --name "b$begin" -c "$work/sluice.yaml" >"$work/out" 2>&1 || { cat "$work/out" >&2; exit 1; }
+    --parallel "$parallel" --name "b$begin" -c "$work/sluice.yaml" >"$work/out" 2>&1 || { cat "$work/out" >&2; exit 1; }
   end=$(now)
   echo "$(((end - begin) / 1000000)) $(tail -n 1 "$work/time")"
 }
