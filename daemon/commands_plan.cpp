@@ -32,7 +32,8 @@ Json next_fires(const Pipeline& pipeline, Instant now) {
     if (!next) break;
     const auto then = pipeline.schedule.zone.lookup(std::chrono::floor<std::chrono::seconds>(*next)).offset;
     const auto fires_at = *next + pipeline.schedule.offset(pipeline.name);
-    Json fire{{"utc", format_instant(fires_at)}, {"local", local(fires_at, pipeline.schedule.zone)}};
+    Json fire{{"utc", format_instant(std::chrono::floor<std::chrono::seconds>(fires_at))},
+              {"local", local(fires_at, pipeline.schedule.zone)}};
     if (std::exchange(offset, then) != then)
       fire["note"] = "the clocks of " + pipeline.schedule.zone_name + " have changed since the fire before";
     fires.push_back(std::move(fire));

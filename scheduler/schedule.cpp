@@ -317,7 +317,7 @@ Duration Schedule::offset(std::string_view pipeline) const {
   hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9;
   hash = (hash ^ hash >> 27) * 0x94d049bb133111eb;
   hash ^= hash >> 31;
-  const auto unit = jitter >= std::chrono::seconds(1) ? Duration(std::chrono::seconds(1)) : Duration(1);
+  const std::chrono::milliseconds unit(1);
   const auto slots = static_cast<std::uint64_t>(jitter / unit);
   return slots == 0 ? Duration::zero() : unit * static_cast<std::int64_t>(hash % slots);
 }

@@ -64,7 +64,7 @@ struct Schedule {
   // The planned instant of the next fire strictly after `after`, without jitter; nothing for `after` and by-hand.
   std::optional<Instant> next(Instant after) const;
   // The stable offset of this pipeline, in [0, jitter): from its name, so that it is the same at each fire and on every
-  // machine. Whole seconds where the jitter is at least one.
+  // machine. Whole milliseconds: thousands of pipelines do not meet at the same seconds.
   Duration offset(std::string_view pipeline) const;
 
   bool operator==(const Schedule& other) const;
