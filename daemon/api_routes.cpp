@@ -95,8 +95,8 @@ BackfillRequest parse_backfill(const std::string& text) {
   return request;
 }
 
-ApiRoutes::ApiRoutes(Control& control, EventHub& hub, Metrics& metrics, Log& log, Clock& clock, bool protect_metrics)
-    : control_(control), hub_(hub), metrics_(metrics), log_(log), clock_(clock), protect_metrics_(protect_metrics) {}
+ApiRoutes::ApiRoutes(Control& control, EventHub& hub, Log& log, Clock& clock, bool protect_metrics)
+    : control_(control), hub_(hub), log_(log), clock_(clock), protect_metrics_(protect_metrics) {}
 
 Role ApiRoutes::needed(const ServerRequest& request) const {
   if (is(request, {"metrics"})) return protect_metrics_ ? Role::viewer : Role::none;
@@ -128,8 +128,7 @@ task<ServerReply> ApiRoutes::route(const ServerRequest& request) {
     const bool alive = control_.loop_age() < stalled;
     co_return plain(alive ? 200 : 503, alive ? "ok\n" : "the event loop does not turn\n");
   }
-  metrics_.set_dropped_log_lines(log_.dropped());
-  co_return ServerReply(200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text());
+  co_return ServerReply(200, "text/plain; version=0.0.4; charset=utf-8", control_.metrics());
 }
 
 task<ServerReply> ApiRoutes::health(const ServerRequest& request) {

@@ -8,7 +8,7 @@ namespace sluice {
 // The paths of the server: health, metrics, the operator's API, live events.
 class ApiRoutes final : public Handler {
  public:
-  ApiRoutes(Control& control, EventHub& hub, Metrics& metrics, Log& log, Clock& clock, bool protect_metrics);
+  ApiRoutes(Control& control, EventHub& hub, Log& log, Clock& clock, bool protect_metrics);
 
   Role needed(const ServerRequest& request) const override;
   task<ServerReply> answer(const ServerRequest& request) override;
@@ -23,7 +23,6 @@ class ApiRoutes final : public Handler {
 
   Control& control_;
   EventHub& hub_;
-  Metrics& metrics_;
   Log& log_;
   Clock& clock_;
   bool protect_metrics_;

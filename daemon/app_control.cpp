@@ -124,6 +124,16 @@ Json Daemon::version() {
               {"configuration", ignored ? app_.configuration->file : file.string()}};
 }
 
+// What is known here and told by no event is looked up when somebody asks: with many pipelines that takes its time.
+std::string Daemon::metrics() {
+  for (const auto& status : scheduler_.status()) {
+    app_.metrics.set_next_fire(status.name, status.next_fire);
+    app_.metrics.set_paused(status.name, status.paused);
+  }
+  app_.metrics.set_dropped_log_lines(app_.log.dropped());
+  return app_.metrics.text();
+}
+
 task<std::string> Daemon::trigger(std::string pipeline) {
   if (!known(pipeline).enabled)
     throw Refusal(422,
@@ -146,7 +156,6 @@ task<std::string> Daemon::pause(std::string pipeline, bool paused) {
     co_await scheduler_.pause(pipeline);
   else
     co_await scheduler_.resume(pipeline);
-  show_schedule();
   co_return pipeline + (paused ? ": paused; a run that goes on is not stopped" : ": resumed");
 }
 
@@ -230,7 +239,6 @@ task<std::string> Daemon::reload() {
   }
   app_.metrics.configure(inventory_of(*fresh));
   co_await remember();
-  show_schedule();
   auto said = fmt::format("configuration reloaded: {} pipelines", fresh->pipelines.size());
   if (!fresh->server.settings.same_as(before->server.settings))
     said += "; changes of server take effect at the next start";

@@ -36,11 +36,10 @@ task<void> Daemon::start() {
   co_await remember();
   auto pipelines = locked_pipelines();
   co_await scheduler_.replace_pipelines(std::move(pipelines));
-  routes_ = std::make_unique<ApiRoutes>(*this, app_.hub, app_.metrics, app_.log, app_.clock,
-                                        app_.configuration->server.protect_metrics);
+  routes_ =
+      std::make_unique<ApiRoutes>(*this, app_.hub, app_.log, app_.clock, app_.configuration->server.protect_metrics);
   server_ = std::make_unique<HttpServer>(app_.executor, app_.clock, std::move(options), *routes_);
   server_->listen();
-  show_schedule();
 }
 
 task<void> Daemon::remember() {
@@ -140,7 +139,7 @@ task<void> Daemon::take_freed_pipelines() {
   }
 }
 
-// Once a second: how late the loop is, what folds and gauges need, the watchdog.
+// Once a second: how late the loop is, what folds need, the watchdog.
 task<void> Daemon::tend() {
   const auto watchdog = watchdog_interval();
   auto fed = app_.clock.uptime();
@@ -150,7 +149,9 @@ task<void> Daemon::tend() {
     last_turn_ = app_.clock.uptime();
     app_.metrics.loop_lag(last_turn_ - asleep - turn_every);
     app_.log.tick(app_.clock.now());
-    show_schedule();
+    if (!draining_)
+      notify_status(
+          fmt::format("{} pipelines, {} running", app_.configuration->pipelines.size(), scheduler_.running()));
     if (watchdog && last_turn_ - fed >= *watchdog / 3) {
       notify_watchdog();
       fed = last_turn_;
@@ -165,16 +166,6 @@ std::vector<Memory> Daemon::memories() {
   for (const auto& sink : app_.configuration->sinks)
     all.emplace_back("sink " + sink.name, [this, before, name = sink.name] { return app_.engine.prune(name, before); });
   return all;
-}
-
-void Daemon::show_schedule() {
-  int running = 0;
-  for (const auto& status : scheduler_.status()) {
-    app_.metrics.set_next_fire(status.name, status.next_fire);
-    app_.metrics.set_paused(status.name, status.paused);
-    running += status.running ? 1 : 0;
-  }
-  if (!draining_) notify_status(fmt::format("{} pipelines, {} running", app_.configuration->pipelines.size(), running));
 }
 
 void Daemon::note(const Event& event) {

@@ -34,6 +34,7 @@ class Daemon final : public Control {
   Json sinks() override;
   Json limits() override;
   Json version() override;
+  std::string metrics() override;
   task<std::string> trigger(std::string pipeline) override;
   task<std::string> pause(std::string pipeline, bool paused) override;
   task<std::string> cancel(std::string pipeline, std::string who) override;
@@ -56,7 +57,6 @@ class Daemon final : public Control {
   task<void> reload_on_signal();
   task<void> drain_when_told(TaskGroup& group);
   void note(const Event& event);
-  void show_schedule();
 
   App& app_;
   Scheduler scheduler_;

@@ -56,6 +56,8 @@ class Control {
   virtual Json limits() = 0;
   // Version, commit, and the file that is in force.
   virtual Json version() = 0;
+  // As Prometheus reads them.
+  virtual std::string metrics() = 0;
 
   // Each says in one sentence what was done.
   virtual task<std::string> trigger(std::string pipeline) = 0;

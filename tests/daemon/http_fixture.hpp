@@ -44,6 +44,8 @@ struct FakeControl final : Control {
   Json sinks() override { return Json::array(); }
   Json limits() override { return Json::object(); }
   Json version() override { return Json{{"version", "1"}}; }
+  std::string metrics() override { return metrics_asked(); }
+  std::function<std::string()> metrics_asked;
   task<std::string> trigger(std::string pipeline) override { co_return did("trigger " + pipeline); }
   task<std::string> pause(std::string pipeline, bool paused) override {
     co_return did((paused ? "pause " : "resume ") + pipeline);
@@ -64,7 +66,8 @@ class RunningServer {
  public:
   explicit RunningServer(ServerOptions options = {}, bool protect_metrics = false) {
     options.port = 0;
-    routes_.emplace(control, hub_, metrics_, log_, clock_, protect_metrics);
+    control.metrics_asked = [this] { return metrics_.text(); };
+    routes_.emplace(control, hub_, log_, clock_, protect_metrics);
     server_.emplace(io_.get_executor(), clock_, std::move(options), *routes_);
     server_->listen();
     asio::co_spawn(io_, server_->serve(), asio::bind_cancellation_slot(stop_.slot(), [](const std::exception_ptr&) {}));
