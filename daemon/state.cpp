@@ -132,6 +132,22 @@ void settle_pipeline(Database& database, const RunRecord& run) {
                  stream, ticks(watermark));
 }
 
+// Takes the write lock and writes a page, or finds out why it cannot. Asked often, it does not wait for the disk: the
+// page says what it said before.
+void write_a_page(Database& database) {
+  database.exec("PRAGMA synchronous = NORMAL");
+  std::exception_ptr failure;
+  try {
+    sqlite::Transaction transaction(database);
+    database.exec(fmt::format("PRAGMA user_version = {}", schema_version));
+    transaction.commit();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  database.exec("PRAGMA synchronous = FULL");
+  if (failure) std::rethrow_exception(failure);
+}
+
 // Run history names accounts and errors: for sluice's user only.
 void make_folders(const std::filesystem::path& folder) {
   if (folder.empty() || std::filesystem::exists(folder)) return;
@@ -389,16 +405,14 @@ task<std::vector<RunRecord>> SqliteStateStore::close_orphans(const std::string& 
 }
 
 task<void> SqliteStateStore::probe() {
-  if (access_ == sqlite::Access::read_only) {
-    auto read = [this] { database().number("SELECT count(*) FROM pipelines"); };
-    co_await worker_.run(std::move(read));
-    co_return;
-  }
-  // Takes the write lock and writes a page, or finds out why it cannot.
-  std::function<void(Database&)> change = [](Database& db) {
-    db.exec(fmt::format("PRAGMA user_version = {}", schema_version));
+  auto look = [this] {
+    auto& db = database();
+    if (access_ == sqlite::Access::read_only)
+      db.number("SELECT count(*) FROM pipelines");
+    else
+      write_a_page(db);
   };
-  co_await write(std::move(change));
+  co_await worker_.run(std::move(look));
 }
 
 task<std::int64_t> SqliteStateStore::prune(Instant before) {
