@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Loads the same rows with sluice and with psql's \copy, in turn, into a private PostgreSQL, and prints the ratios.
+# What the daemon takes, and how quickly it starts, fires and answers, is a section of its own.
 #   bench/run.sh [facebook] [clevertap] [google] [answer]   their tables, all without a name (some minutes each);
 #                                                           answer: Google's rows in a single answer
+#   bench/run.sh daemon                                     the daemon: memory, processor, delays (six minutes)
 #   bench/run.sh build                                      a clean build's time, and one after touching a connector
 # ROUNDS=3 DAYS=25 ROWS=5000 change its size: ROWS are those of a day.
 set -euo pipefail
@@ -53,7 +55,7 @@ if [ "${1:-}" = build ]; then
 fi
 
 cmake --preset release >/dev/null
-cmake --build --preset release --target sluice sluice-sandbox >/dev/null
+cmake --build --preset release --target sluice sluice-sandbox bench_pipelines >/dev/null
 bin=$PWD/build/release work=$(mktemp -d)
 pg=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
 as_postgres=""
@@ -106,6 +108,22 @@ load() {
   echo "$(((end - begin) / 1000000)) $(tail -n 1 "$work/time")"
 }
 
+machine() {
+  echo
+  echo "machine: $(nproc) cores, $(sed -n 's/model name.*: //p' /proc/cpuinfo | head -n 1); $("$pg/postgres" --version)"
+}
+
+daemon() {
+  machine
+  printf '| what | measured | goal |\n|---|---|---|\n'
+  python3 bench/daemon.py "$bin" "$work"
+  mkdir "$work/pipelines"
+  echo "| 10,000 pipelines each minute, MINUTES=${MINUTES:-3} | | |"
+  # Each pipeline's lock is an open file.
+  (ulimit -n 20000 && "$bin/bench/bench_pipelines" "$work/pipelines" 10000 "${MINUTES:-3}" 2>"$work/log.pipelines") ||
+    { tail "$work/log.pipelines" >&2; exit 1; }
+}
+
 compare() {
   local rows=$((accounts * DAYS * rows_in_day)) begin bytes wal first_ms first_kib first_wal again_ms again_wal psql_ms kib4
   rm -f "$work/rounds"
@@ -138,8 +156,7 @@ compare() {
 
 report() {
   median() { awk -v c="$1" '{print $c}' "$work/rounds" | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
-  echo
-  echo "machine: $(nproc) cores, $(sed -n 's/model name.*: //p' /proc/cpuinfo | head -n 1); $("$pg/postgres" --version)"
+  machine
   echo "$what: $1 rows of $(sql 'select round(avg(pg_column_size(b.*))) from (select * from bench limit 1000) as b') bytes, \
 $(($3 / 1000000)) MB of JSON in $read_in, medians of $ROUNDS rounds"
   awk -v rows="$1" -v f="$(median 1)" -v p="$(median 2)" -v a="$(median 3)" -v w1="$(median 4)" -v w2="$(median 5)" \
@@ -157,7 +174,11 @@ $(($3 / 1000000)) MB of JSON in $read_in, medians of $ROUNDS rounds"
 
 [ $# -gt 0 ] || set -- facebook clevertap google answer
 for connector in "$@"; do
-  case $connector in facebook | clevertap | google | answer) ;; *) echo "no benchmark is called $connector" >&2; exit 2 ;; esac
+  case $connector in
+    daemon) daemon; continue ;;
+    facebook | clevertap | google | answer) ;;
+    *) echo "no benchmark is called $connector" >&2; exit 2 ;;
+  esac
   "$connector"
   compare
 done
