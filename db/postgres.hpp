@@ -43,7 +43,7 @@ struct Target {
   Secret password;         // beside the URL; empty: the URL's own, or none
   std::string ca_file;     // empty: the URL's sslrootcert, else the system's authorities
   bool read_write = true;  // refuse servers that only read: after a failover, the old primary
-  Duration connect_timeout = std::chrono::seconds(10);    // of each address that is tried
+  Duration connect_timeout = std::chrono::seconds(10);    // of a name, and of each of its addresses
   Duration statement_timeout = std::chrono::minutes(10);  // the server's
   Duration answer_grace = std::chrono::seconds(30);  // how much longer we wait before we believe that nobody is there
   Duration lock_timeout = std::chrono::seconds(60);

@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/ip/tcp.hpp>
 
+#include "core/look_up.hpp"
 #include "db/postgres_state.hpp"
 
 namespace sluice::pg {
@@ -28,21 +28,22 @@ std::string milliseconds(Duration d) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
 }
 
-task<std::vector<std::string>> addresses_of(Endpoint endpoint, std::string who) {
+task<std::vector<std::string>> addresses_of(const Endpoint& endpoint, const Target& target) {
   std::vector<std::string> found;
   if (!endpoint.needs_lookup) {
     found.emplace_back();
     co_return found;
   }
-  asio::ip::tcp::resolver resolver(co_await asio::this_coro::executor);
   error_code failure;
-  const auto answers =
-      co_await resolver.async_resolve(endpoint.host, "0", asio::redirect_error(asio::use_awaitable, failure));
-  if (failure == asio::error::operation_aborted) throw_cancelled();
+  const auto deadline = std::chrono::steady_clock::now() + target.connect_timeout;
+  const auto addresses = co_await look_up(endpoint.host, deadline, failure);
   if (failure)
-    throw PgError(Remedy::retry, "", false,
-                  fmt::format("{}: the host name {} cannot be resolved ({})", who, endpoint.host, failure.message()));
-  for (const auto& answer : answers) found.push_back(answer.endpoint().address().to_string());
+    throw PgError(
+        Remedy::retry, "", false,
+        fmt::format("{}: the host name {} cannot be resolved ({}); look at the name and at this machine's DNS",
+                    target.who, endpoint.host,
+                    failure == asio::error::timed_out ? "it took too long" : failure.message()));
+  for (const auto& address : addresses) found.push_back(address.to_string());
   co_return found;
 }
 
@@ -141,7 +142,7 @@ task<std::unique_ptr<Connection>> Connection::open(const Target& target, Clock& 
   for (const auto& endpoint : endpoints(parameters)) {
     std::vector<std::string> addresses;
     try {
-      addresses = co_await addresses_of(endpoint, target.who);
+      addresses = co_await addresses_of(endpoint, target);
     } catch (const PgError& error) {
       failure = error;
     }

@@ -16,6 +16,7 @@
 #include <charconv>
 
 #include "core/check.hpp"
+#include "core/look_up.hpp"
 
 namespace sluice {
 namespace {
@@ -187,42 +188,20 @@ class HttpConnection final : public Connection {
   bool head_only_ = false, idempotent_ = false, silent_ = true, whole_ = false;
 };
 
-// A look-up cannot be interrupted, but one who waits for it can leave.
-struct LookUp {
-  tcp::resolver resolver;
-  asio::steady_timer done;
-  tcp::resolver::results_type addresses;
+task<std::vector<tcp::endpoint>> endpoints_of(const HttpTarget& target, Deadline deadline) {
   error_code failure;
-  bool ended = false;
-  explicit LookUp(const asio::any_io_executor& executor) : resolver(executor), done(executor) {}
-};
-
-task<std::vector<tcp::endpoint>> look_up(const HttpTarget& target, Deadline deadline) {
-  const auto executor = co_await asio::this_coro::executor;
-  auto state = std::make_shared<LookUp>(executor);
-  state->done.expires_at(deadline);
-  state->resolver.async_resolve(target.host, target.port,
-                                [state](const error_code& ec, tcp::resolver::results_type addresses) {
-                                  state->failure = ec;
-                                  state->addresses = std::move(addresses);
-                                  state->ended = true;
-                                  state->done.cancel();
-                                });
-  error_code waited;
-  co_await state->done.async_wait(asio::redirect_error(asio::use_awaitable, waited));
-  if (!state->ended) {
-    state->resolver.cancel();
-    if (waited) throw_cancelled();
+  const auto addresses = co_await look_up(target.host, deadline, failure);
+  if (failure == asio::error::timed_out)
     throw HttpError(Remedy::retry, "timeout",
                     fmt::format("looking up the address of {} took too long; look at this machine's DNS", target.host));
-  }
-  if (state->failure)
+  if (failure)
     throw HttpError(Remedy::retry, "resolve",
                     fmt::format("cannot find the address of {} ({}); look at the name and at this machine's DNS",
-                                target.host, state->failure.message()));
-  std::vector<tcp::endpoint> addresses;
-  for (const auto& one : state->addresses) addresses.push_back(one.endpoint());
-  co_return addresses;
+                                target.host, failure.message()));
+  const auto port = static_cast<unsigned short>(std::stoi(target.port));
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& address : addresses) endpoints.emplace_back(address, port);
+  co_return endpoints;
 }
 
 ssl::context make_tls(const std::string& ca_file) {
@@ -265,7 +244,7 @@ class TcpDialer final : public Dialer {
 
   // Each address has its own time, so that one that swallows packets (a broken IPv6 route) does not use up all of it.
   task<ByteStream> connect(const HttpTarget& target, Deadline deadline) {
-    const auto addresses = co_await look_up(target, step(deadline));
+    const auto addresses = co_await endpoints_of(target, step(deadline));
     error_code ec = asio::error::host_not_found;
     for (const auto& address : addresses) {
       if (std::chrono::steady_clock::now() >= deadline) break;

@@ -9,18 +9,13 @@ import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import fetch
-from world import FaultCase, ended
+from world import FaultCase, ended, with_mount
 
 FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 def with_stderr(redirection):
     return ["sh", "-c", f'exec "$@" {redirection}', "sh"]
-
-
-def with_mount(command):
-    """In a mount namespace of its own, after this command."""
-    return ["unshare", "-m", "sh", "-c", f'{command} && exec "$@"', "sh"]
 
 
 class Clock(FaultCase, unittest.TestCase):

@@ -155,6 +155,11 @@ def strace(calls, *more):
     return ["strace", "-f", "-qq", "-e", f"trace={calls}", "-e", "signal=none", *more]
 
 
+def with_mount(command):
+    """Starts a program in a mount namespace of its own, after this command."""
+    return ["unshare", "-m", "sh", "-c", f'{command} && exec "$@"', "sh"]
+
+
 class Calm:
     """What each sink holds when nothing goes wrong: loaded once, when it is first asked for."""
 

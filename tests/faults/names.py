@@ -1,0 +1,64 @@
+"""A DNS server of the test's own, which answers as slowly as it is told to."""
+import collections
+import itertools
+import os
+import socket
+import struct
+import subprocess
+import threading
+import unittest
+
+from world import with_mount
+
+NEVER = None
+_number = itertools.count(1)
+
+
+class Names:
+    """`known[name]` is the IPv4 address and the seconds until the answer, or NEVER; other names do not exist. `asked`
+    counts the questions for each. `under` starts a program that asks it: in a mount namespace with resolver files of
+    its own. `patience` is how the program's system asks, as in resolv.conf(5)."""
+
+    def __init__(self, folder, patience):
+        if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
+            raise unittest.SkipTest("no mount namespace of its own for resolv.conf: not root, or not allowed")
+        self.known, self.asked = {}, collections.Counter()
+        number = os.getpid() * 8 + next(_number)
+        self._address = f"127.{53 + (number >> 16) % 200}.{number >> 8 & 255}.{number & 255}"
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((self._address, 53))
+        resolver, services = folder / f"resolv-{number}.conf", folder / f"nsswitch-{number}.conf"
+        resolver.write_text(f"nameserver {self._address}\noptions {patience}\n")
+        services.write_text("hosts: files dns\n")
+        self.under = with_mount(f'mount --bind "{resolver}" /etc/resolv.conf && '
+                                f'mount --bind "{services}" /etc/nsswitch.conf')
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def stop(self):
+        self._socket.close()
+
+    def _serve(self):
+        while True:
+            try:
+                question, client = self._socket.recvfrom(4096)
+            except OSError:
+                return
+            labels, at = [], 12
+            while length := question[at]:
+                labels.append(question[at + 1:at + 1 + length].decode())
+                at += 1 + length
+            name = ".".join(labels).lower()
+            self.asked[name] += 1
+            address, seconds = self.known.get(name, ("", 0))
+            if seconds is not NEVER:
+                threading.Timer(seconds, self._answer, (question[:at + 5], client, address)).start()
+
+    def _answer(self, question, client, address):
+        """Of the questions for an IPv6 address, that there is none."""
+        has_one = address and question[-4:-2] == b"\0\1"
+        header = question[:2] + struct.pack(">HHHHH", 0x8180 if address else 0x8183, 1, int(bool(has_one)), 0, 0)
+        answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 0, 4) + socket.inet_aton(address) if has_one else b""
+        try:
+            self._socket.sendto(header + question[12:] + answer, client)
+        except OSError:
+            pass  # it was stopped
