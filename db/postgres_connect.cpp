@@ -125,6 +125,8 @@ task<void> Connection::set_up(const Target& target) {
       "('client_min_messages', 'warning'), ('standard_conforming_strings', 'on'), ('statement_timeout', $1), "
       "('lock_timeout', $2), ('idle_in_transaction_session_timeout', '300000'), "
       "('default_transaction_isolation', 'read committed'), "
+      // A machine that is gone keeps its locks for a minute, not for two hours.
+      "('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), "
       "('idle_session_timeout', CASE WHEN $3::int >= 140000 THEN '0' END), "
       "('client_connection_check_interval', CASE WHEN $3::int >= 140000 THEN '10000' END), "
       "('transaction_timeout', CASE WHEN $3::int >= 170000 THEN '0' END)) AS s (name, value) "

@@ -138,6 +138,14 @@ TEST_CASE("parameters and results, NULL too, go through as they are") {
 
 TEST_CASE("an error names the place and leaves the session usable") {
   Session session;
+TEST_CASE("a machine that is gone keeps its session for a minute") {
+  auto& cluster = PostgresCluster::instance();
+  Session session(target_of(cluster.tcp_url(cluster.fresh_database())));
+  CHECK(session.ask("SHOW tcp_keepalives_idle") == "30");
+  CHECK(session.ask("SHOW tcp_keepalives_interval") == "10");
+  CHECK(session.ask("SHOW tcp_keepalives_count") == "3");
+}
+
   session.connection->set_context("table orders");
   const auto error = failure_of([&] { session.ask("SELECT * FROM nowhere.nothing"); });
   CHECK(error.sqlstate() == "42P01");

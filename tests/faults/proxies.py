@@ -16,10 +16,11 @@ class TcpProxy:
     hold_reply     the word arrives at the server, whose answer is not passed on until `release`
     lose_reply     the word arrives at the server, and the client is cut off without the answer
     cut            both are cut off, and the word does not arrive
-    """
+    `replaced` is what a client says, and what arrives instead of it, as long: such as a time limit that a test cannot
+    wait for."""
 
-    def __init__(self, server_port):
-        self._server_port = server_port
+    def __init__(self, server_port, replaced=None):
+        self._server_port, self._replaced = server_port, replaced or {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._armed = None
@@ -77,6 +78,8 @@ class TcpProxy:
         inside = False
         try:
             while data := connection.client.recv(1 << 16):
+                for said, arrives in self._replaced.items():
+                    data = data.replace(said, arrives)
                 if inside:
                     connection.server.sendall(data[:len(data) // 2])
                     self._stall(connection)

@@ -200,6 +200,57 @@ class Zombie(FaultCase, unittest.TestCase):
         self.assert_whole(zombie)
         self.assertGreaterEqual(len(sink.loads()), len(before))
 
+    def holder(self, sink, replaced=None):
+        """A machine whose process stands still with all that a slice holds, its COMMIT unsent."""
+        proxy = TcpProxy(sink.server.port, replaced)
+        self.addCleanup(proxy.stop)
+        world = self.world(sink, "facebook", sink_settings=sink.settings(proxy.port))
+        proxy.arm("stall", b"COMMIT\0", after=LEDGER)
+        program = world.start("run", "facebook", "--stream", "campaigns")
+        proxy.wait(program)
+        # In the middle of the other account's COPY no time limit of the server would count.
+        program.until("slice of the other account", sink.loads)
+        program.process.send_signal(signal.SIGSTOP)
+
+        def wake():
+            proxy.release()
+            program.process.send_signal(signal.SIGCONT)
+            return ended(program)
+
+        return wake
+
+    def test_f09_who_waits_for_a_stopped_process_gets_what_it_held_once_the_server_has_ended_its_session(self):
+        sink = self.sink("postgres")
+        # The five minutes that the server gives a transaction in which nothing happens.
+        wake = self.holder(sink, {b"'300000'": b"'003000'"})
+        other = self.world(sink, "facebook")
+        program = other.start("run", "facebook")
+        program.until("session that waits", lambda: sink.ask(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'sluice' AND wait_event_type = 'Lock'"))
+        took_over = ended(program)
+        self.assertEqual((took_over.code, took_over.incidents()), (0, []), took_over)
+        woken = wake()
+        self.assertEqual(woken.code, 0, woken)
+        self.assert_says(woken, "the connection was lost during COMMIT", lines=2)
+        self.assert_whole(other)
+
+    def test_f09_who_cannot_wait_that_long_says_so_once_and_the_stopped_process_goes_on_where_it_was(self):
+        sink = self.sink("postgres")
+        wake = self.holder(sink)
+        # The minute that publishing waits for a lock.
+        impatient = TcpProxy(sink.server.port, {b"\0\0\0\x0560000": b"\0\0\0\x0500500"})
+        self.addCleanup(impatient.stop)
+        other = self.world(sink, "facebook", sink_settings=sink.settings(impatient.port))
+        waited = other.run()
+        self.assertEqual(waited.code, 1, waited)
+        self.assert_says(waited, "facebook ", "another session holds a lock on the table")
+        woken = wake()
+        self.assertEqual((woken.code, woken.incidents()), (0, []), woken)
+        self.assert_whole(other)
+        again = other.run()
+        self.assertEqual((again.code, again.incidents()), (0, []), again)
+        self.assert_whole(other)
+
 
 class Doubled(FaultCase, unittest.TestCase):
     def test_f10_two_daemons_of_one_machine_the_second_leaves_the_pipelines_alone(self):
