@@ -86,8 +86,15 @@ Sink& Engine::sink(const std::string& name) {
 task<RunEnded> Engine::run(RunRecord record, RunOptions options) {
   const auto configuration = configuration_;  // a reload must not take the pipeline away from under the run
   const auto* pipeline = configuration->pipeline(record.pipeline);
-  if (!pipeline)
-    throw Error(Remedy::give_up, fmt::format("there is no pipeline {} in {}", record.pipeline, configuration->file));
+  if (!pipeline) {
+    RunEnded ended;
+    ended.run = record.id;
+    ended.pipeline = record.pipeline;
+    ended.trigger = record.trigger;
+    ended.outcome = Outcome::cancelled;
+    ended.message = "a reload has removed the pipeline before the run began";
+    co_return ended;
+  }
   const auto from = made_source(pipeline->source);
   const auto to = made_sink(pipeline->sink);
   RunContext context{executor_, from->shared, to->shared, memory_, clock_, events_, rng_, remembered_};
