@@ -5,7 +5,9 @@ import gzip
 import json
 import re
 import threading
+import time
 import unittest
+import urllib.parse
 
 from proxies import Answer, HttpProxy, TcpProxy
 from world import PIPELINES, FaultCase
@@ -93,6 +95,45 @@ class Passing(FaultCase, unittest.TestCase):
         self.assertEqual(run.code, 0, run)
         self.assertTrue(proxy.struck.is_set())
         self.assertLessEqual(len(run.incidents()), 2, run)
+        self.assert_whole(world)
+
+
+class Shifting(FaultCase, unittest.TestCase):
+    ads = 60  # of several campaigns
+
+    def test_f37_rows_that_come_twice_or_not_at_all_because_pages_shift_while_they_are_read(self):
+        """Behind the first page one campaign is made, so that the page's last one comes again; and one changes, so that it
+        is on a page that has been read. The next run asks for what has changed since this one began, and gets it."""
+        last, changed, lock = {}, {}, threading.Lock()
+
+        def spoil(request, answer):
+            if "/campaigns?" not in request:
+                return answer
+            body, asked = json.loads(answer.body), urllib.parse.unquote(request)
+            account, rows = asked.split("?")[0], body["data"]
+            since = re.search(r'updated_time","operator":"GREATER_THAN","value":"?(\d+)', asked)
+            with lock:
+                if "after=" in asked and account not in changed:
+                    changed[account] = rows.pop(), time.time()
+                    rows.insert(0, last[account])
+                elif since and account in changed and int(since[1]) < changed[account][1]:
+                    rows.append(changed[account][0])
+                last[account] = rows[-1] if rows else None
+            return answer._replace(body=json.dumps(body).encode())
+
+        proxy = HttpProxy(self.api.url, spoil)
+        self.addCleanup(proxy.stop)
+        world = self.world(self.sink("sqlite"), "facebook", api=proxy.url)
+        world.settings["sources"]["meta"]["page_size"] = 2
+        world.write()
+        first = world.run()
+        self.assertEqual((first.code, first.incidents()), (0, []), first)
+        self.assertGreater(len(changed), 0, "there was no second page")
+        self.assertEqual(sum(load["duplicate"] for load in world.sink.loads()), len(changed))
+        missed = {row["id"] for row, _ in changed.values()}
+        self.assertFalse(missed & {row["id"] for row in world.sink.ask("SELECT id FROM meta_campaigns")})
+        again = world.run()
+        self.assertEqual((again.code, again.incidents()), (0, []), again)
         self.assert_whole(world)
 
 
