@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 from container import Container, make_package, needs_container
-from programs import built, run
+from programs import PROJECT, built, run
 
 
 def setUpModule():
@@ -42,6 +42,17 @@ class Contents(unittest.TestCase):
 
     def test_only_root_reads_credentials(self):
         self.assertEqual((self.files / "etc/sluice/credentials").stat().st_mode & 0o777, 0o700)
+
+    def test_the_files_for_watching_it_are_those_of_the_sources(self):
+        examples = self.files / "usr/share/doc/sluice/examples"
+        for file in ("prometheus/prometheus.yml", "prometheus/alerts.yml", "grafana/sluice.json", "loadbalancer/haproxy.cfg"):
+            self.assertEqual((examples / file).read_bytes(), (PROJECT / "deploy" / file).read_bytes())
+            self.assertIn(f"`examples/{file}`", (PROJECT / "docs/operations.md").read_text())
+
+    def test_it_says_whose_it_is(self):
+        text = (self.files / "usr/share/doc/sluice/copyright").read_text()
+        for owner in ("authors of sluice", "Niels Lohmann", "University of Cincinnati"):
+            self.assertRegex(text, rf"Copyright: .*{owner}")
 
     def test_the_manual_tells_every_command_and_option(self):
         page = self.files / "usr/share/man/man1/sluice.1.gz"
