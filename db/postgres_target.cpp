@@ -38,15 +38,17 @@ void add_default(Parameters& parameters, std::string_view name, std::string valu
 
 Parameters parse(const Target& target) {
   char* message = nullptr;
+  const auto& url = target.url.reveal();
+  const bool whole = url.find('\0') == std::string::npos;  // libpq would read up to it
   std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(
-      PQconninfoParse(target.url.reveal().c_str(), &message), &PQconninfoFree);
+      whole ? PQconninfoParse(url.c_str(), &message) : nullptr, &PQconninfoFree);
   // libpq's message quotes the part that it could not read, which may be the password.
   PQfreemem(message);
   if (!options)
     throw Error(Remedy::give_up, target.who +
                                      ": its url cannot be read; it must look like "
                                      "postgresql://user@host:5432/database?sslmode=verify-full, with %-escapes for "
-                                     "special characters");
+                                     "special characters and without zero bytes");
   Parameters parameters;
   for (const auto* option = options.get(); option->keyword; ++option)
     if (option->val && *option->val) parameters.emplace_back(option->keyword, option->val);
@@ -75,6 +77,8 @@ void add_tls(Parameters& parameters, const Target& target) {
 Parameters connection_parameters(const Target& target) {
   auto parameters = parse(target);
   if (!target.password.empty()) {
+    if (target.password.reveal().find('\0') != std::string::npos)
+      throw Error(Remedy::give_up, target.who + ": its password holds a zero byte, which PostgreSQL takes for its end");
     std::erase_if(parameters, [](const auto& p) { return p.first == "password"; });
     parameters.emplace_back("password", target.password.reveal());
   }

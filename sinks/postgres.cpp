@@ -48,7 +48,8 @@ std::optional<std::string> url_fault(const std::string& url) {
   try {
     pg::connection_parameters(target);
   } catch (const Error&) {
-    return "expected postgresql://user@host:5432/database, with %-escapes for special characters";
+    return "expected postgresql://user@host:5432/database, with %-escapes for special characters and without zero "
+           "bytes";
   }
   return {};
 }

@@ -89,6 +89,18 @@ TEST_CASE("a URL that cannot be read is refused without its text, which may hold
                     Catch::Contains("sink warehouse") && !Catch::Contains("zzter2"));
 }
 
+TEST_CASE("what libpq would cut off at a zero byte is refused") {
+  for (const auto& url :
+       {std::string("postgresql://me@h/sales%00_test"), std::string("postgresql://me@h/sales\0_test", 30),
+        std::string("host=h dbname=x\0 sslmode=verify-full", 36)})
+    CHECK_THROWS_WITH(connection_parameters(target_of(url)),
+                      Catch::Contains("sink warehouse: its url cannot be read") && Catch::Contains("zero bytes"));
+  auto target = target_of("postgresql://me@h/sales");
+  target.password = Secret(std::string("hunter\0two", 10));
+  CHECK_THROWS_WITH(connection_parameters(target),
+                    Catch::Contains("password holds a zero byte") && !Catch::Contains("hunter"));
+}
+
 TEST_CASE("each host of the URL is an endpoint of its own, and only names are looked up") {
   const auto found = endpoints(connection_parameters(target_of("postgresql://a:1,b:2/x")));
   REQUIRE(found.size() == 2);
@@ -126,6 +138,14 @@ TEST_CASE("a session is set up so that the server's own settings do not matter")
   CHECK(session.connection->idle());
 }
 
+TEST_CASE("a machine that is gone keeps its session for a minute") {
+  auto& cluster = PostgresCluster::instance();
+  Session session(target_of(cluster.tcp_url(cluster.fresh_database())));
+  CHECK(session.ask("SHOW tcp_keepalives_idle") == "30");
+  CHECK(session.ask("SHOW tcp_keepalives_interval") == "10");
+  CHECK(session.ask("SHOW tcp_keepalives_count") == "3");
+}
+
 TEST_CASE("parameters and results, NULL too, go through as they are") {
   Session session;
   const auto result = session.run(
@@ -138,14 +158,6 @@ TEST_CASE("parameters and results, NULL too, go through as they are") {
 
 TEST_CASE("an error names the place and leaves the session usable") {
   Session session;
-TEST_CASE("a machine that is gone keeps its session for a minute") {
-  auto& cluster = PostgresCluster::instance();
-  Session session(target_of(cluster.tcp_url(cluster.fresh_database())));
-  CHECK(session.ask("SHOW tcp_keepalives_idle") == "30");
-  CHECK(session.ask("SHOW tcp_keepalives_interval") == "10");
-  CHECK(session.ask("SHOW tcp_keepalives_count") == "3");
-}
-
   session.connection->set_context("table orders");
   const auto error = failure_of([&] { session.ask("SELECT * FROM nowhere.nothing"); });
   CHECK(error.sqlstate() == "42P01");
