@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/app.hpp"
+#include "daemon/http_access.hpp"
+#include "net/connection.hpp"
 
 namespace sluice {
 namespace {
@@ -21,6 +23,16 @@ std::string url_of(const ServerSettings& server) {
   if (host == "::") host = "::1";
   if (host.find(':') != std::string::npos) host = '[' + host + ']';
   return fmt::format("http{}://{}:{}", tls ? "s" : "", host, server.port);
+}
+
+void warn_of_clear_text(const std::string& url, const Secret& token) {
+  if (token.empty()) return;
+  const auto target = parse_url(url);
+  if (target.tls || target.host == "localhost" || is_loopback(target.host)) return;
+  print_err(
+      fmt::format("sluice: warning: the token in SLUICE_TOKEN crosses the network to {} in the clear: give "
+                  "--server an https:// address\n",
+                  target.name()));
 }
 
 std::string absolute(const std::string& file) {
@@ -44,8 +56,10 @@ Remote::Remote(asio::any_io_executor executor, Clock& clock, const Arguments& ar
       options.ca_file = configuration->server.settings.table("tls").text("certificate");
   }
   http_ = make_http_client(std::move(executor), clock, options);
+  auto token = token_from_environment();
+  if (asked_for_) warn_of_clear_text(arguments.server, token);
   client_ = std::make_unique<DaemonClient>(*http_, asked_for_ ? arguments.server : url_of(configuration->server),
-                                           token_from_environment());
+                                           std::move(token));
 }
 
 Remote::~Remote() = default;

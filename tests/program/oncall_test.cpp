@@ -161,6 +161,26 @@ TEST_CASE("a daemon elsewhere is asked over TLS, by token, and says which role i
   CHECK(daemon.wait() == 0);
 }
 
+TEST_CASE("a token that crosses the network in the clear is warned about") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  const auto asked = [&](const std::string& host, std::map<std::string, std::string> environment) {
+    const Elsewhere there{fmt::format("http://{}:{}", host, setup.port), std::move(environment)};
+    const auto [code, text] = there.said({"status"});
+    CHECK(code == 0);
+    CHECK_THAT(text, !Contains("token-of-ops"));
+    return text.find("warning: the token in SLUICE_TOKEN crosses the network to ") != text.npos;
+  };
+  const std::map<std::string, std::string> token{{"SLUICE_TOKEN", "token-of-ops"}};
+  CHECK(asked("0.0.0.0", token));  // reaches this machine, and is not known to
+  CHECK_FALSE(asked("0.0.0.0", {}));
+  CHECK_FALSE(asked("127.0.0.1", token));
+  CHECK_FALSE(asked("localhost", token));
+}
+
 TEST_CASE("a daemon behind a proxy is asked under the proxy's path") {
   SandboxProgram api(with_token());
   Setup setup;
