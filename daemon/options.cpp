@@ -55,7 +55,7 @@ std::span<const Option> token_options() {
 
 std::span<const Option> server_options_table() {
   static const Option table[] = {
-      option("listen", Value::text, "IP address and port of metrics, health, operator API and page.", "127.0.0.1:8321"),
+      option("listen", Value::text, "IP address and port of metrics, health and operator API.", "127.0.0.1:8321"),
       group("tls", Value::table, "Serve HTTPS with this certificate.", tls_options()),
       group("tokens", Value::tables, "Who may use the API; needed for every address that is not loopback.",
             token_options()),
@@ -210,7 +210,7 @@ std::span<const Option> file_options() {
   static const Option table[] = {
       needed("version", Value::integer, "The version of this format: 1."),
       option("timezone", Value::zone, "The default zone of every schedule.", "UTC"),
-      group("server", Value::table, "Metrics, health, operator API and page.", server_options_table()),
+      group("server", Value::table, "Metrics, health and operator API.", server_options_table()),
       group("state", Value::table, "Where sluice remembers runs, schedules and watermarks.", state_options()),
       group("limits", Value::table, "What sluice may use.", limits_options()),
       option(

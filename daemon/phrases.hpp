@@ -3,7 +3,7 @@
 
 #include "core/events.hpp"
 
-// How the log, the terminal and the page say the same things.
+// How the log and the terminal say the same things.
 
 namespace sluice {
 
