@@ -79,6 +79,11 @@ const ServerToken* find_token(const std::vector<ServerToken>& tokens, std::strin
   return found;
 }
 
+bool says_forwarded(std::string_view header_name) {
+  const auto name = lower(header_name);
+  return name == "forwarded" || name == "via" || name == "x-real-ip" || name.starts_with("x-forwarded-");
+}
+
 bool is_loopback(std::string_view address) {
   error_code fault;
   const auto ip = asio::ip::make_address(std::string(address), fault);

@@ -21,6 +21,9 @@ bool same_site(std::string_view host_header, std::string_view origin, std::strin
 // The token that "Bearer …" carries, compared in constant time.
 const ServerToken* find_token(const std::vector<ServerToken>& tokens, std::string_view authorization);
 
+// Whether a request that has this header was passed on by a proxy.
+bool says_forwarded(std::string_view header_name);
+
 bool is_loopback(std::string_view address);
 
 }  // namespace sluice

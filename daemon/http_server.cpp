@@ -26,11 +26,9 @@ constexpr Duration refusal_delay = std::chrono::milliseconds(200);  // of a wron
 constexpr std::string_view crowded =
     "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n";
 
-// OWASP secure headers; the page's scripts and styles are its own files.
+// OWASP secure headers; nothing that is served is for a browser to show.
 constexpr std::pair<std::string_view, std::string_view> security_headers[] = {
-    {"Content-Security-Policy",
-     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-     "form-action 'self'; frame-ancestors 'none'"},
+    {"Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
     {"Cache-Control", "no-store"},
@@ -87,7 +85,11 @@ struct HttpServer::Impl {
   Handler& handler;
   tcp::acceptor acceptor;
   std::optional<asio::ssl::context> tls;
-  std::list<ByteStream*> open;
+  struct Open {
+    ByteStream* stream;
+    asio::ip::address client;
+  };
+  std::list<Open> open;
   int followers = 0;
 
   Impl(asio::any_io_executor e, Clock& c, ServerOptions o, Handler& h)
@@ -95,7 +97,8 @@ struct HttpServer::Impl {
 
   void load_tls();
   task<void> accept(TaskGroup& sessions);
-  task<void> session(tcp::socket socket);
+  bool crowded_by(const asio::ip::address& client, std::size_t sessions) const;
+  task<void> session(tcp::socket socket, asio::ip::address client);
 };
 
 namespace {
@@ -243,6 +246,12 @@ class Session final : public Following {
   std::optional<ServerReply> authorize(const http::request<http::string_body>& message, ServerRequest& request) {
     const auto needed = handler_.needed(request);
     if (options_.tokens.empty()) {
+      // What a proxy passes on comes from anywhere.
+      const auto passed_on = [](const auto& field) { return says_forwarded(view(field.name_string())); };
+      if (needed != Role::none && std::any_of(message.begin(), message.end(), passed_on))
+        return problem(403,
+                       "this came through a proxy, whose clients would all be admin here while there are no tokens: "
+                       "add server.tokens to sluice.yaml, or ask without the proxy");
       request.role = Role::admin;
       return {};
     }
@@ -309,9 +318,9 @@ void HttpServer::Impl::load_tls() {
 task<void> HttpServer::Impl::accept(TaskGroup& sessions) {
   // Not every operation on a stream hears a task's cancellation; a closed socket they do.
   struct CloseAll {
-    std::list<ByteStream*>& open;
+    std::list<Open>& open;
     ~CloseAll() {
-      for (auto* stream : open) stream->close();
+      for (const auto& one : open) one.stream->close();
     }
   };
   const CloseAll at_end{open};
@@ -323,25 +332,32 @@ task<void> HttpServer::Impl::accept(TaskGroup& sessions) {
       co_await clock.sleep_for(std::chrono::milliseconds(100));
       continue;
     }
-    if (static_cast<int>(sessions.running()) > options.limits.connections) {
+    const auto client = socket.remote_endpoint(fault).address();
+    if (fault) continue;  // it has left already
+    if (crowded_by(client, sessions.running() - 1)) {
       error_code ignored;
       socket.non_blocking(true, ignored);
       socket.write_some(asio::buffer(crowded), ignored);
       continue;
     }
-    sessions.spawn(session(std::move(socket)));
+    sessions.spawn(session(std::move(socket), client));
   }
 }
 
-task<void> HttpServer::Impl::session(tcp::socket socket) {
+bool HttpServer::Impl::crowded_by(const asio::ip::address& client, std::size_t sessions) const {
+  const auto of_client = std::count_if(open.begin(), open.end(), [&](const Open& one) { return one.client == client; });
+  return static_cast<int>(sessions) >= options.limits.connections || of_client >= options.limits.connections_per_client;
+}
+
+task<void> HttpServer::Impl::session(tcp::socket socket, asio::ip::address client) {
   ByteStream stream(std::move(socket));
   struct Listed {
-    std::list<ByteStream*>& list;
-    std::list<ByteStream*>::iterator at;
-    Listed(std::list<ByteStream*>& l, ByteStream* s) : list(l), at(l.insert(l.end(), s)) {}
+    std::list<Open>& list;
+    std::list<Open>::iterator at;
+    Listed(std::list<Open>& l, Open one) : list(l), at(l.insert(l.end(), std::move(one))) {}
     ~Listed() { list.erase(at); }
   };
-  const Listed listed(open, &stream);
+  const Listed listed(open, {&stream, std::move(client)});
   try {
     error_code refused;
     if (tls) {

@@ -31,7 +31,8 @@ struct ServerLimits {
   Duration idle = std::chrono::seconds(15);  // between two requests
   Duration write_deadline = std::chrono::seconds(30);
   int connections = 64;
-  int followers = 16;  // of those: connections that stay open for server-sent events
+  int connections_per_client = 32;  // by its address: one that floods leaves room for others
+  int followers = 16;               // of those: connections that stay open for server-sent events
   int requests_per_connection = 100;
 };
 
@@ -39,7 +40,7 @@ struct ServerOptions {
   std::string address = "127.0.0.1";  // an IP address
   unsigned short port = 8321;         // 0: any
   std::string tls_certificate, tls_key;
-  std::vector<ServerToken> tokens;  // none: everybody who reaches the port is admin, which only loopback allows
+  std::vector<ServerToken> tokens;  // none: who reaches the port is admin; only on loopback, not by a proxy
   ServerLimits limits;
 };
 

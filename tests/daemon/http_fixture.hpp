@@ -101,7 +101,9 @@ class RunningServer {
 // A client that can misbehave: it sends bytes and reads what comes until the connection ends.
 class RawClient {
  public:
-  explicit RawClient(unsigned short port) {
+  explicit RawClient(unsigned short port, const std::string& from = "127.0.0.1") {
+    socket_.open(asio::ip::tcp::v4());
+    socket_.bind({asio::ip::make_address(from), 0});
     socket_.connect({asio::ip::address_v4::loopback(), port});
     timeval patience{20, 0};
     ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);

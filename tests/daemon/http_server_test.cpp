@@ -140,6 +140,33 @@ TEST_CASE("connections beyond the limit are turned away, and room comes back") {
   CHECK(ask(server, "GET /livez").status == 200);
 }
 
+TEST_CASE("one address leaves room for others") {
+  ServerOptions options;
+  options.limits.connections_per_client = 3;
+  RunningServer server(options);
+  const std::string request = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  std::vector<std::unique_ptr<RawClient>> hogs;
+  for (int i = 0; i < 3; ++i) {
+    hogs.push_back(std::make_unique<RawClient>(server.port(), "127.0.0.2"));
+    hogs.back()->send("GET ");
+  }
+  RawClient fourth(server.port(), "127.0.0.2");
+  CHECK(parse_exchange(fourth.receive()).status == 503);
+  RawClient other(server.port(), "127.0.0.3");
+  other.send(request);
+  CHECK(parse_exchange(other.receive()).status == 200);
+
+  hogs.pop_back();
+  Exchange again;
+  for (int tries = 0; tries < 100 && again.status != 200; ++tries) {
+    std::this_thread::sleep_for(10ms);
+    RawClient freed(server.port(), "127.0.0.2");
+    freed.send(request);
+    again = parse_exchange(freed.receive());
+  }
+  CHECK(again.status == 200);
+}
+
 TEST_CASE("pipelined requests are answered in order, and a connection ends after its share") {
   ServerOptions options;
   options.limits.requests_per_connection = 3;
@@ -200,6 +227,25 @@ TEST_CASE("tokens have roles; health and metrics need none") {
   CHECK(ask(server, "POST /api/v1/pipelines/facebook/pause", viewer).status == 403);
   CHECK(ask(server, "POST /api/v1/pipelines/facebook/pause", ops).status == 200);
   CHECK(ask(server, "GET /livez", "Host: sluice.internal\r\n").status == 200);
+}
+
+TEST_CASE("what a proxy passes on may do nothing while there are no tokens") {
+  const std::string pause = "POST /api/v1/pipelines/facebook/pause";
+  const auto passed_on =
+      GENERATE(as<std::string>(), "X-Forwarded-For: 198.51.100.7\r\n", "x-forwarded-proto: https\r\n",
+               "Forwarded: for=198.51.100.7\r\n", "Via: 1.1 balancer\r\n", "X-Real-IP: 198.51.100.7\r\n");
+  INFO(passed_on);
+  RunningServer open;
+  const auto refused = ask(open, pause, passed_on);
+  CHECK(refused.status == 403);
+  CHECK_THAT(refused.body, Catch::Contains("add server.tokens"));
+  CHECK(ask(open, "GET /api/v1/pipelines", passed_on).status == 403);
+  CHECK(open.control.asked.empty());
+  CHECK(ask(open, "GET /readyz", passed_on).status == 200);
+  CHECK(ask(open, pause).status == 200);
+
+  RunningServer guarded(with_tokens());
+  CHECK(ask(guarded, pause, passed_on + bearer("operator-token-0123456789")).status == 200);
 }
 
 TEST_CASE("protected metrics need a viewer") {

@@ -20,7 +20,8 @@ from programs import PROJECT, TOKEN, Api, built, configuration, free_port, wait_
 
 def status_of(port, path="/readyz"):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(asked, timeout=5) as answer:
             return answer.status
     except urllib.error.HTTPError as answer:
         with answer:
@@ -85,6 +86,7 @@ class Pool(unittest.TestCase):
         folder = self.folder / name
         folder.mkdir()
         text = configuration(self.ports[name], api, folder, schedule, "{env: TOKEN}")
+        text = text.replace("drain_timeout:", "tokens: [{name: ops, role: viewer, token: {env: TOKEN}}], drain_timeout:")
         (folder / "sluice.yaml").write_text(text)
         program = self.run_program([built() / "sluice", "serve", "-c", folder / "sluice.yaml"], env={"TOKEN": TOKEN})
         wait_until(lambda: status_of(self.ports[name]) == 200)
