@@ -109,7 +109,8 @@ task<void> TaskGroup::join() {
   }
   if (told) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
-    if (!failure_) throw_cancelled();
+    // Whatever has failed meanwhile: a signal comes once, and who catches the failure would go on for ever.
+    throw_cancelled();
   }
   co_await asio::this_coro::throw_if_cancelled(true);
   cancelled_ = false;
@@ -184,7 +185,7 @@ task<void> run_shielded(task<void> body) {
   }
   if (cancelled) {
     co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
-    if (!failure) throw_cancelled();
+    throw_cancelled();  // as in join
   }
   co_await asio::this_coro::throw_if_cancelled(true);
   if (failure) std::rethrow_exception(failure);

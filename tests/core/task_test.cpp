@@ -123,6 +123,31 @@ TEST_CASE("a shielded operation finishes although its parent is cancelled, and t
   CHECK(log == std::vector<std::string>{"finished"});
 }
 
+TEST_CASE("a failure after the cancellation does not hide it, shielded or in a group") {
+  World world;
+  std::vector<std::string> log;
+  const auto in_group = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    group.spawn(shield(fail_after(world.clock(), 1h)));
+    co_await group.join();
+  };
+  const auto tried_twice = [&](bool grouped) -> task<void> {
+    for (int i = 0; i < 2; ++i) {
+      try {
+        if (grouped)
+          co_await in_group();
+        else
+          co_await shield(fail_after(world.clock(), 1h));
+      } catch (const Error& error) {
+        log.push_back(error.what());
+      }
+    }
+  };
+  for (const bool grouped : {false, true})
+    CHECK_FALSE(world.run(with_timeout(world.clock(), 1s, tried_twice(grouped))));
+  CHECK(log.empty());
+}
+
 TEST_CASE("a semaphore serves in order and grants an oversized request when it is free") {
   World world;
   std::vector<int> order;
