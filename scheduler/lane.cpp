@@ -276,10 +276,10 @@ class Lane {
       if (const auto* before = predecessor(i))
         while (!before->done) co_await moved_.wait();
       const auto turn = co_await publishing_.acquire();
-      bool settled = false;
+      bool published = false;
       std::exception_ptr failure;
       try {
-        settled = co_await shield(publish(i, *load, out, read_started, believe_empty, started));
+        published = co_await shield(publish(i, *load, out, read_started, believe_empty, started));
       } catch (const Error&) {
         failure = std::current_exception();
       }
@@ -288,7 +288,7 @@ class Lane {
         if (unsettled_) co_await settle_if_possible();
         std::rethrow_exception(failure);
       }
-      if (settled) co_return;
+      if (published) co_return;
       context_.events.emit(
           Notice{Level::warning, job_.id.pipeline, job_.id.stream,
                  fmt::format("{}: the answer was empty although the table has rows of this window; asking "

@@ -28,7 +28,8 @@ class PostgresStage {
   // Once rows went ahead there is no reason to wait for as many as a whole slice mostly has: half of the memory fills
   // while the other half is sent. Not less: each COPY costs the server about a millisecond by itself.
   bool full() const {
-    return rows_.bytes() + being_sent_.bytes() >= memory_ || (sent_ahead_ && rows_.bytes() >= memory_ / 2);
+    const bool enough = rows_.bytes() + being_sent_.bytes() >= memory_ || (sent_ahead_ && rows_.bytes() >= memory_ / 2);
+    return enough && rows_.size() > 0;
   }
   // Moves what is in memory to the server; more may be added meanwhile. From then on the slice belongs to this session.
   task<void> send_ahead(pg::Connection& session);

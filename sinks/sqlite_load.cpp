@@ -5,7 +5,7 @@
 namespace sluice::sqlite {
 namespace {
 
-// Of a slice's batches that wait for the worker, who takes all of them at once.
+// Of a slice's batches that wait for the worker, or are with it; it takes all that wait at once.
 constexpr std::size_t most_added = 256u << 10;
 
 class SqliteLoad final : public Load {
@@ -19,13 +19,14 @@ class SqliteLoad final : public Load {
   bool full() const override { return added_bytes_ >= most_added; }
   task<void> make_room() override {
     auto batches = std::exchange(added_, {});
-    added_bytes_ = 0;
+    const auto bytes = added_bytes_;
     co_await start();
     if (batches.empty()) co_return;
     auto add = [session = session_.get(), batches = std::move(batches)](Database&) mutable {
       for (auto& batch : batches) session->stage->add(std::move(batch));
     };
     co_await core_->on(session_, std::move(add));
+    added_bytes_ -= bytes;
   }
 
   void without_columns(const std::vector<std::string>& names) override {
