@@ -53,7 +53,7 @@ class Batch {
 
   // The source's own JSON of the newest row: kept so that a later step can reject the row with it.
   void set_raw(std::string_view json);
-  // The same where it lies in the arena already.
+  // The same where the batch has it already.
   void set_raw(const Cell& json);
   // Empty where the source has no JSON.
   std::string_view raw(std::size_t row) const;

@@ -13,14 +13,14 @@ enum class Kind : std::uint8_t {
   text      // decimal ([-]digits[.digits]), text, json, uuid (in lower case), bytes (as they are)
 };
 
-// One value of a row: 16 bytes, no ownership. Text lies in the batch's arena.
+// One value of a row: 16 bytes, no ownership. The batch has its text.
 struct Cell {
   Kind kind = Kind::null;
   std::uint32_t size = 0;  // of the text
   union {
     std::int64_t integer = 0;
     double real;
-    std::uint64_t offset;  // of the text in the batch's arena
+    std::uint64_t offset;  // of the text in the batch
   };
 
   static Cell of(std::int64_t v) {

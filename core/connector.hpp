@@ -20,6 +20,7 @@ enum class Priority { scheduled, backfill };
 class Output {
  public:
   virtual ~Output() = default;
+  // Hands rows on, waiting for room. What it throws is about them: it must come through.
   virtual task<void> emit(Batch batch) = 0;
   // The slice could be had only without these columns: they keep their old values and the ledger says `complete =
   // false`.
@@ -62,7 +63,7 @@ struct Finding {
 
 // One source. Nearly a function: (stream, slice) → batches. It keeps no cursor, schedule, metric or log of its own, and
 // does not retry: `Api` repeats requests, the lane repeats slices. Asking differently (a smaller page, half a window,
-// fewer fields) is its own business, inside one slice.
+// fewer fields, a report made anew) is its own business, inside one slice.
 class Connector {
  public:
   virtual ~Connector() = default;

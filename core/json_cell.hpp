@@ -23,7 +23,7 @@ std::string_view text_of(simdjson::ondemand::value value);
 // What of a value a message may show.
 std::string shown(std::string_view text);
 
-// Reads the values of one page as cells of its batch. The arena begins with the page's text: most cells point into it.
+// Reads the values of a page, which its batch has adopted, as cells of the batch: most are parts of the page.
 class JsonCells {
  public:
   JsonCells(std::string_view page, Batch& batch) : page_(page), batch_(batch) {}

@@ -15,7 +15,8 @@ namespace json = simdjson::ondemand;
 
 namespace {
 
-// One for all mappers of a thread: a page is mapped at once, and a parser keeps several times the page's size.
+// One for all mappers of a thread, since it keeps several times a page's size: `map` neither waits nor calls another
+// mapper, so that no document of it is in use when the next page comes.
 thread_local json::parser parser_of_usual_pages;
 constexpr std::size_t usual_page = 4u << 20;
 

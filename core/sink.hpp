@@ -115,11 +115,12 @@ struct Replayed {
 class Load {
  public:
   virtual ~Load() = default;
-  // Takes the batch's rows and rejects, at once.
+  // Takes the batch's rows and rejects, without waiting. Throws Error(give_up) where they contradict others, or are not
+  // what the slice stands for.
   virtual void add(Batch batch) = 0;
-  // As much is held in memory as should be.
+  // More rows wait than should; never without any.
   virtual bool full() const = 0;
-  // Moves what is held out of memory, where no reader sees it. More may be added meanwhile; called once at a time.
+  // Puts what waits where no reader sees it, mostly out of memory. More may be added meanwhile; one call at a time.
   virtual task<void> make_room() = 0;
   // `add`, and `make_room` where it is full.
   task<void> stage(Batch batch);

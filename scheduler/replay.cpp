@@ -10,7 +10,7 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t all_of_a_slice = std::numeric_limits<std::int32_t>::max();  // the sinks keep 8 MiB of a slice
+constexpr std::size_t all_of_a_slice = std::numeric_limits<std::int32_t>::max();  // Rejects::most_bytes bounds them
 
 // A batch of one row, fit or not, which carries the raw text that the row has in the quarantine.
 Batch refused(std::size_t width, const QuarantinedRow& row, std::string reason, std::string rule) {

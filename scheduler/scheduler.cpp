@@ -1,3 +1,5 @@
+// What is scheduled, and when it fires; scheduler_runs.cpp begins what is due and waits for it, by the function that
+// the daemon gave (Engine::run of app_engine.cpp); scheduler_impl.hpp holds what both share.
 #include "scheduler/scheduler.hpp"
 
 #include <fmt/format.h>

@@ -185,7 +185,7 @@ class PostgresLoad final : public Load {
       counts.deleted = removed.affected();
     }
     const bool nothing_there = keyless || before == 0;
-    if (nothing_there && stage_.is_settled()) {
+    if (nothing_there && stage_.held_and_distinct()) {
       counts.inserted = co_await stage_.copy_into_table(session, own_fields(now));
       co_return;
     }
@@ -210,7 +210,7 @@ class PostgresLoad final : public Load {
     }
     if (twins) {
       co_await session.exec("ROLLBACK TO SAVEPOINT before_rows");
-      co_await stage_.settle_twins(session);
+      co_await stage_.merge_twins(session);
       co_await session.exec(insertion);
     }
     result_.counts.inserted = stage_.gathered();
@@ -226,7 +226,7 @@ class PostgresLoad final : public Load {
 
   task<void> merge(pg::Connection& session, std::int64_t before) {
     auto& counts = result_.counts;
-    co_await stage_.settle_twins(session);
+    co_await stage_.merge_twins(session);
     if (stage_.gathered() >= worth_analyzing) co_await session.exec("ANALYZE " + sql_.stage(stage_.kept()));
     std::vector<pg::Statement> statements;
     statements.push_back(sql_.update(stage_.kept(), without_));
@@ -316,7 +316,7 @@ class PostgresLoad final : public Load {
   // Gives how many of the loaded rows are new.
   task<std::int64_t> write_again(pg::Connection& session, const std::vector<DayWindow>& too_late, Replayed& done) {
     co_await stage_.gather(session);
-    co_await stage_.settle_twins(session);
+    co_await stage_.merge_twins(session);
     if (!too_late.empty()) co_await session.exec(sql_.drop_days(stage_.kept(), too_late));
     std::vector<pg::Statement> statements;
     if (table_.key.empty()) {

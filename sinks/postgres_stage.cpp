@@ -63,7 +63,7 @@ void PostgresStage::take(Batch& batch, std::size_t i) {
   if (twin == EncodedRows::none)
     rows_.add(scratch_.view(), key_size);
   else
-    settle_twins(twin, key_size);
+    merge_twins(twin, key_size);
 }
 
 std::size_t PostgresStage::size_of_key() const {
@@ -73,7 +73,7 @@ std::size_t PostgresStage::size_of_key() const {
   return size;
 }
 
-void PostgresStage::settle_twins(std::size_t twin, std::size_t key_size) {
+void PostgresStage::merge_twins(std::size_t twin, std::size_t key_size) {
   ++duplicates_;
   const auto first = rows_[twin].bytes();
   const auto second = scratch_.view();
@@ -159,7 +159,7 @@ void PostgresStage::committed(pg::Connection& session) const {
   if (table_made_) session.session_notes[sql_.stage(false)] = sql_.create_stage(false);
 }
 
-task<void> PostgresStage::settle_twins(pg::Connection& session) {
+task<void> PostgresStage::merge_twins(pg::Connection& session) {
   if (table_.key.empty() || (groups_ <= 1 && told_by_bytes_)) co_return;
   const auto counted = co_await session.exec(sql_.count_duplicates(kept()));
   if (counted.integer(0, 0) == 0) co_return;

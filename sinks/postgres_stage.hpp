@@ -35,7 +35,7 @@ class PostgresStage {
   task<void> send_ahead(pg::Connection& session);
 
   // All rows are in memory, no two of one key.
-  bool is_settled() const { return !sent_ahead_ && told_by_bytes_; }
+  bool held_and_distinct() const { return !sent_ahead_ && told_by_bytes_; }
   // Of all rows, in any order: those of one key that memory did not hold together are all in it.
   std::string digest() const;
   // Of a settled stage: puts the rows straight into the table. `own_fields` are sluice's columns, encoded. Gives how
@@ -44,7 +44,7 @@ class PostgresStage {
   // Inside the publishing transaction: all rows are in the temporary table then.
   task<void> gather(pg::Connection& session);
   // After `gather`: no two rows are of one key then.
-  task<void> settle_twins(pg::Connection& session);
+  task<void> merge_twins(pg::Connection& session);
   // The transaction of `gather` went through: the session keeps its temporary table for the next slice.
   void committed(pg::Connection& session) const;
 
@@ -60,7 +60,7 @@ class PostgresStage {
  private:
   void take(Batch& batch, std::size_t i);
   std::size_t size_of_key() const;
-  void settle_twins(std::size_t twin, std::size_t key_size);
+  void merge_twins(std::size_t twin, std::size_t key_size);
   task<std::int64_t> copy(pg::Connection& session, const EncodedRows& rows, std::string sql, std::string suffix);
   task<void> make_table(pg::Connection& session);
 
