@@ -26,7 +26,7 @@ class PostgresStage {
   void add(Batch& batch);
   std::int64_t repaired() const { return repaired_; }  // characters of their texts
   // Once rows went ahead there is no reason to wait for as many as a whole slice mostly has: half of the memory fills
-  // while the other half is sent. Not less: each COPY costs the server about a millisecond by itself.
+  // while the other half is sent. Not less: a COPY costs the server half a millisecond beside its rows.
   bool full() const {
     const bool enough = rows_.bytes() + being_sent_.bytes() >= memory_ || (sent_ahead_ && rows_.bytes() >= memory_ / 2);
     return enough && rows_.size() > 0;
