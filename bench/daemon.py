@@ -6,6 +6,7 @@ The environment names a PostgreSQL (PGHOST, PGUSER) into which the two load. Pri
 import glob
 import http.client
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -117,6 +118,14 @@ def loading(name):
             "                 reach, frequency, cpc, cpm, ctr, inline_link_clicks]}}}\n")
 
 
+def ask_first():
+    """Probes come from other machines: how long this one waits for a processor here is not to be measured."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    except PermissionError:
+        print("(not root: the times of answers include that the client waits for a processor)", flush=True)
+
+
 def idle(url):
     hundred = [at_new_year(number) for number in range(100)]
     times = []
@@ -142,6 +151,7 @@ def under_load(url):
     for name in names:
         daemon.ask(f"/api/v1/pipelines/{name}/trigger", "POST")
     time.sleep(2)
+    ask_first()
     used, took = daemon.processor_seconds(), {"/readyz": [], "/metrics": []}
     began = time.monotonic()
     asked = sorted([(at * READY_EVERY, "/readyz") for at in range(int(LOADING / READY_EVERY))] +

@@ -2,6 +2,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 
 #include "core/clock.hpp"
@@ -115,6 +116,33 @@ task<void> TaskGroup::join() {
   co_await asio::this_coro::throw_if_cancelled(true);
   cancelled_ = false;
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+namespace {
+
+// Of one loop.
+class LongWork final : public asio::execution_context::service {
+ public:
+  static inline asio::execution_context::id id;
+  explicit LongWork(asio::execution_context& loop) : service(loop) {}
+  bool begun = false;  // and the loop has not yet turned as often as it should
+  // What is small mostly takes several turns: a request is accepted, read, answered.
+  static void rest(const asio::any_io_executor& executor, LongWork& work, int turns = 5) {
+    work.begun = turns > 0;
+    if (turns > 0) asio::post(executor, [executor, &work, turns] { rest(executor, work, turns - 1); });
+  }
+
+ private:
+  void shutdown() override {}
+};
+
+}  // namespace
+
+task<void> take_turn() {
+  const auto executor = co_await asio::this_coro::executor;
+  auto& work = asio::use_service<LongWork>(asio::query(executor, asio::execution::context));
+  while (work.begun) co_await asio::post(executor, asio::use_awaitable);
+  LongWork::rest(executor, work);
 }
 
 Signal::Signal(asio::any_io_executor executor) : timer_(std::move(executor), asio::steady_timer::time_point::max()) {}

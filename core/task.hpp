@@ -110,6 +110,11 @@ class Semaphore {
   Signal changed_;
 };
 
+// Before work that takes a millisecond or more (a page of rows is taken apart): waits until the loop has turned some
+// times since the last such piece was begun. What is small, a health check or a timer, then stands behind one of them,
+// and not behind those of all slices.
+task<void> take_turn();
+
 namespace detail {
 // Runs `body` on its own, deaf to the caller's cancellation, and returns once it has ended.
 task<void> run_shielded(task<void> body);

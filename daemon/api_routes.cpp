@@ -11,8 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration stalled = 10s;      // /livez: the loop must have turned since
-constexpr Duration probe_within = 3s;  // /readyz: load balancers do not wait longer
+constexpr Duration stalled = 10s;  // /livez: the loop must have turned since
 constexpr Duration keep_alive_every = 15s;
 constexpr std::size_t most_runs = 1000;
 
@@ -123,29 +122,24 @@ task<ServerReply> ApiRoutes::route(const ServerRequest& request) {
   const bool health_path = is(request, {"readyz"}) || is(request, {"healthz"});
   if (!health_path && !is(request, {"livez"}) && !is(request, {"metrics"})) co_return not_found(request);
   if (request.method == "POST") co_return not_allowed("GET, HEAD");
-  if (health_path) co_return co_await health(request);
+  if (health_path) co_return health(request);
   if (is(request, {"livez"})) {
     const bool alive = control_.loop_age() < stalled;
     co_return plain(alive ? 200 : 503, alive ? "ok\n" : "the event loop does not turn\n");
   }
-  co_return ServerReply(200, "text/plain; version=0.0.4; charset=utf-8", control_.metrics());
+  auto metrics = co_await control_.metrics();
+  co_return ServerReply(200, "text/plain; version=0.0.4; charset=utf-8", std::move(metrics));
 }
 
-task<ServerReply> ApiRoutes::health(const ServerRequest& request) {
-  auto asked = control_.health();
-  auto health = co_await with_timeout(clock_, probe_within, std::move(asked));
-  if (!health) {
-    health.emplace();
-    health->ready = false;
-    health->checks.emplace_back("state", "the state store does not answer");
-  }
-  const int status = health->ready ? 200 : 503;
+ServerReply ApiRoutes::health(const ServerRequest& request) {
+  const auto health = control_.health();
+  const int status = health.ready ? 200 : 503;
   std::string text;
   if (request.query.contains("verbose"))
-    for (const auto& [name, result] : health->checks)
+    for (const auto& [name, result] : health.checks)
       text += fmt::format("[{}] {}: {}\n", result == "ok" ? '+' : '-', name, result);
-  text += health->ready ? "ok\n" : "not ready\n";
-  co_return plain(status, std::move(text));
+  text += health.ready ? "ok\n" : "not ready\n";
+  return plain(status, std::move(text));
 }
 
 task<ServerReply> ApiRoutes::api(const ServerRequest& request) {

@@ -16,7 +16,7 @@ class ApiRoutes final : public Handler {
 
  private:
   task<ServerReply> route(const ServerRequest& request);
-  task<ServerReply> health(const ServerRequest& request);
+  ServerReply health(const ServerRequest& request);
   task<ServerReply> api(const ServerRequest& request);
   task<ServerReply> read(const ServerRequest& request);
   task<ServerReply> act(const ServerRequest& request);

@@ -12,10 +12,11 @@ namespace sluice {
 namespace {
 
 constexpr int most_backfills = 16;
+constexpr Duration state_answers_within = std::chrono::seconds(4);  // it is asked once a second
 
 }  // namespace
 
-task<Health> Daemon::health() {
+Health Daemon::health() {
   Health health;
   const auto add = [&](const char* name, std::string result) {
     if (result != "ok") health.ready = false;
@@ -23,14 +24,9 @@ task<Health> Daemon::health() {
   };
   add("configuration", "ok");
   add("draining", draining_ ? "stopping: nothing new is started" : "ok");
-  std::string state = "ok";
-  try {
-    co_await app_.state.probe();
-  } catch (const Error& e) {
-    state = e.what();
-  }
-  add("state", std::move(state));
-  co_return health;
+  const bool hangs = app_.clock.uptime() - state_answered_ > state_answers_within;
+  add("state", hangs ? "the state store does not answer" : state_said_);
+  return health;
 }
 
 Duration Daemon::loop_age() const {
@@ -125,13 +121,14 @@ Json Daemon::version() {
 }
 
 // What is known here and told by no event is looked up when somebody asks: with many pipelines that takes its time.
-std::string Daemon::metrics() {
+task<std::string> Daemon::metrics() {
   for (const auto& status : scheduler_.status()) {
     app_.metrics.set_next_fire(status.name, status.next_fire);
     app_.metrics.set_paused(status.name, status.paused);
   }
   app_.metrics.set_dropped_log_lines(app_.log.dropped());
-  return app_.metrics.text();
+  auto text = [&metrics = app_.metrics] { return metrics.text(); };
+  co_return co_await scrapes_.run(std::move(text));
 }
 
 task<std::string> Daemon::trigger(std::string pipeline) {

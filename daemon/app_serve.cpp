@@ -11,6 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration turn_every = 1s;
+constexpr Duration state_asked_every = 1s;
 constexpr Duration lock_again_every = 10s;
 constexpr Duration to_end_after_drain = 30s;  // for what is cancelled then
 
@@ -22,6 +23,7 @@ Daemon::Daemon(App& app)
                  [this](RunRequest request) { return run_scheduled(std::move(request)); }),
       backfills_(app.executor),
       last_turn_(app.clock.uptime()),
+      state_answered_(app.clock.uptime()),
       told_(app.executor),
       reload_signal_(app.executor, SIGHUP) {
   listener_ = app.hub.listen([this](const Event& event) { note(event); });
@@ -55,11 +57,12 @@ unsigned short Daemon::port() const {
 }
 
 task<void> Daemon::serve() {
-  notify_ready(fmt::format("{} pipelines", app_.configuration->pipelines.size()));
+  notify_ready(status_line());
   TaskGroup group(app_.executor);
   group.spawn(server_->serve());
   group.spawn(scheduler_.run());
   group.spawn(tend());
+  group.spawn(watch_state());
   Retention retention(app_.clock, app_.hub, [this] { return memories(); });
   group.spawn(retention.run());
   group.spawn(app_.run_log.keep());
@@ -149,14 +152,34 @@ task<void> Daemon::tend() {
     last_turn_ = app_.clock.uptime();
     app_.metrics.loop_lag(last_turn_ - asleep - turn_every);
     app_.log.tick(app_.clock.now());
-    if (!draining_)
-      notify_status(
-          fmt::format("{} pipelines, {} running", app_.configuration->pipelines.size(), scheduler_.running()));
+    if (!draining_) notify_status(status_line());
     if (watchdog && last_turn_ - fed >= *watchdog / 3) {
       notify_watchdog();
       fed = last_turn_;
     }
   }
+}
+
+task<void> Daemon::watch_state() {
+  for (;;) {
+    std::string said = "ok";
+    try {
+      co_await app_.state.probe();
+    } catch (const Error& e) {
+      said = e.what();
+    }
+    state_said_ = std::move(said);
+    state_answered_ = app_.clock.uptime();
+    co_await app_.clock.sleep_for(state_asked_every);
+  }
+}
+
+std::string Daemon::status_line() const {
+  auto line = fmt::format("{} pipelines, {} running", app_.configuration->pipelines.size(), scheduler_.running());
+  if (const auto next = scheduler_.next_fire())
+    line += fmt::format(", next {} at {}", next->first,
+                        format_instant(std::chrono::floor<std::chrono::seconds>(next->second)));
+  return line;
 }
 
 std::vector<Memory> Daemon::memories() {
@@ -183,7 +206,7 @@ task<void> Daemon::reload_on_signal() {
     } catch (const Refusal& refusal) {
       app_.log.write(Level::error, app_.clock.now(), refusal.what());
     }
-    notify_ready(fmt::format("{} pipelines", app_.configuration->pipelines.size()));
+    notify_ready(status_line());
   }
 }
 

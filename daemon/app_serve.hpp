@@ -1,6 +1,7 @@
 #pragma once
 #include <boost/asio/signal_set.hpp>
 
+#include "core/worker.hpp"
 #include "daemon/app.hpp"
 #include "daemon/control.hpp"
 #include "daemon/http_server.hpp"
@@ -23,7 +24,7 @@ class Daemon final : public Control {
   task<void> serve();
   void stop();
 
-  task<Health> health() override;
+  Health health() override;
   Duration loop_age() const override;
   task<Json> pipelines() override;
   task<Json> pipeline(std::string name) override;
@@ -34,7 +35,7 @@ class Daemon final : public Control {
   Json sinks() override;
   Json limits() override;
   Json version() override;
-  std::string metrics() override;
+  task<std::string> metrics() override;
   task<std::string> trigger(std::string pipeline) override;
   task<std::string> pause(std::string pipeline, bool paused) override;
   task<std::string> cancel(std::string pipeline, std::string who) override;
@@ -52,6 +53,10 @@ class Daemon final : public Control {
   // Gives the metrics what the state knows of pipelines that they have heard nothing of.
   task<void> remember();
   task<void> tend();
+  // Asks the state whether it can be written, over and over: who asks for our health does not wait for a disk.
+  task<void> watch_state();
+  // What `systemctl status` shows.
+  std::string status_line() const;
   // What forgets by `retention`.
   std::vector<Memory> memories();
   task<void> reload_on_signal();
@@ -66,10 +71,13 @@ class Daemon final : public Control {
   std::set<std::string> held_elsewhere_;
   std::map<std::string, bool> sink_up_;
   std::map<std::pair<std::string, std::string>, BucketState> buckets_;
+  Worker scrapes_;  // writes what Prometheus is told, which takes its time where there are many series
   EventHub::Listener listener_;
   TaskGroup backfills_;
   std::map<std::string, std::string> backfill_runs_;  // run → pipeline, of those that go on
   Duration last_turn_;
+  std::string state_said_ = "ok";  // when it answered last
+  Duration state_answered_;
   Signal told_;
   asio::signal_set reload_signal_;  // from the first moment: the default action would end us
   bool draining_ = false;

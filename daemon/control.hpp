@@ -41,7 +41,7 @@ struct BackfillRequest {
 class Control {
  public:
   virtual ~Control() = default;
-  virtual task<Health> health() = 0;
+  virtual Health health() = 0;
   // The time since the event loop last turned.
   virtual Duration loop_age() const = 0;
 
@@ -57,7 +57,7 @@ class Control {
   // Version, commit, and the file that is in force.
   virtual Json version() = 0;
   // As Prometheus reads them.
-  virtual std::string metrics() = 0;
+  virtual task<std::string> metrics() = 0;
 
   // Each says in one sentence what was done.
   virtual task<std::string> trigger(std::string pipeline) = 0;

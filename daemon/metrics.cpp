@@ -4,11 +4,9 @@
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
-
-#include <sstream>
 
 #include "daemon/metrics_process.hpp"
+#include "daemon/metrics_text.hpp"
 #include "daemon/version.hpp"
 
 namespace sluice {
@@ -417,17 +415,8 @@ void Metrics::set_dropped_log_lines(std::int64_t lines) {
 
 std::string Metrics::text() const {
   auto families = impl_->registry.Collect();
-  std::erase_if(families, [](const auto& family) { return family.metric.empty(); });
   for (auto& family : process_metrics()) families.push_back(std::move(family));
-  std::sort(families.begin(), families.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  for (auto& family : families)
-    std::sort(family.metric.begin(), family.metric.end(), [](const auto& a, const auto& b) {
-      return std::lexicographical_compare(a.label.begin(), a.label.end(), b.label.begin(), b.label.end(),
-                                          [](const auto& x, const auto& y) { return x.value < y.value; });
-    });
-  std::ostringstream out;
-  prometheus::TextSerializer().Serialize(out, families);
-  return out.str();
+  return metrics_text(std::move(families));
 }
 
 }  // namespace sluice

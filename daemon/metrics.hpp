@@ -39,7 +39,7 @@ class Metrics {
   void loop_lag(Duration lag);
   void set_dropped_log_lines(std::int64_t lines);
 
-  // The text format of Prometheus, families and series in a stable order.
+  // The text format of Prometheus, families and series in a stable order. May be called by another thread meanwhile.
   std::string text() const;
 
  private:

@@ -15,6 +15,7 @@ constexpr Duration longest_sleep = 10s;
 // What waits longer than this lets others pass.
 constexpr Duration a_moment = 1s;
 constexpr std::size_t longest_refusal = 1u << 20;
+constexpr std::size_t long_answer = 64u << 10;  // worth a turn of the loop of its own
 
 // Method, host and path.
 std::string where_of(const HttpRequest& request) {
@@ -265,6 +266,7 @@ task<Api::Exchange> Api::transfer(HttpRequest request, BodyReader* reader) {
   result.handed_on = watched && watched->handed_on();
   done.took = clock_.uptime() - began;
   events_.emit(done);
+  if (result.response.body.size() >= long_answer) co_await take_turn();
   co_return result;
 }
 

@@ -295,6 +295,15 @@ void Scheduler::Impl::cancel(const std::string& name, const std::string& why) {
   place(entry);
 }
 
+namespace {
+
+std::optional<Instant> next_fire_of(const Agenda& agenda) {
+  const auto& later = agenda.later();
+  return later && !later->begun ? later->due : agenda.next_due();
+}
+
+}  // namespace
+
 std::vector<PipelineStatus> Scheduler::Impl::status() const {
   std::vector<PipelineStatus> all;
   for (const auto& [name, entry] : entries_) {
@@ -309,11 +318,24 @@ std::vector<PipelineStatus> Scheduler::Impl::status() const {
       status.running = entry->running->id;
       status.running_since = entry->running->since;
     }
-    status.next_fire = agenda.next_due();
-    if (const auto& later = agenda.later()) (later->begun ? status.next_retry : status.next_fire) = later->due;
+    status.next_fire = next_fire_of(agenda);
+    if (const auto& later = agenda.later(); later && later->begun) status.next_retry = later->due;
     all.push_back(std::move(status));
   }
   return all;
+}
+
+std::optional<std::pair<std::string, Instant>> Scheduler::Impl::next_fire() const {
+  const Entry* next = nullptr;
+  std::optional<Instant> when;
+  for (const auto& [name, entry] : entries_) {
+    const auto due = next_fire_of(entry->agenda);
+    if (!due || (when && *when <= *due)) continue;
+    next = entry.get();
+    when = due;
+  }
+  if (!next) return {};
+  return std::pair(next->name(), *when);
 }
 
 Scheduler::Scheduler(asio::any_io_executor executor, Clock& clock, Events& events, StateStore& state, Rng& rng,
@@ -355,6 +377,10 @@ int Scheduler::running() const {
 }
 std::vector<PipelineStatus> Scheduler::status() const {
   return impl_->status();
+}
+
+std::optional<std::pair<std::string, Instant>> Scheduler::next_fire() const {
+  return impl_->next_fire();
 }
 
 }  // namespace sluice

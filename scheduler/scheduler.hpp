@@ -78,6 +78,8 @@ class Scheduler {
   bool knows(const std::string& pipeline) const;
   int running() const;  // backfills too
   std::vector<PipelineStatus> status() const;
+  // Which pipeline fires next, and when, jitter included; nothing where none will.
+  std::optional<std::pair<std::string, Instant>> next_fire() const;
 
  private:
   class Impl;

@@ -38,6 +38,7 @@ class Scheduler::Impl {
   bool knows(const std::string& name) const { return entries_.contains(name); }
   int running() const { return running_ + beside_; }
   std::vector<PipelineStatus> status() const;
+  std::optional<std::pair<std::string, Instant>> next_fire() const;
 
  private:
   struct Running {

@@ -1,5 +1,7 @@
 #include "core/task.hpp"
 
+#include <algorithm>
+#include <boost/asio/post.hpp>
 #include <catch2/catch.hpp>
 #include <thread>
 
@@ -191,4 +193,33 @@ TEST_CASE("a worker runs a call off the loop and brings back its result or its e
   const auto loop_thread = std::this_thread::get_id();
   CHECK(world.run(worker.run([] { return std::this_thread::get_id(); })) != loop_thread);
   CHECK_THROWS_WITH(world.run(worker.run([] { throw Error(Remedy::retry, "disk"); })), "disk");
+}
+
+TEST_CASE("between two long pieces of work the loop turns some times for what is small") {
+  World world;
+  std::string log;  // L: a long piece, a dot: a turn of something small
+  int at_work = 3;
+  const auto long_work = [&]() -> task<void> {
+    for (int i = 0; i < 2; ++i) {
+      co_await take_turn();
+      log += 'L';
+    }
+    --at_work;
+  };
+  const auto small = [&]() -> task<void> {
+    while (at_work > 0) {
+      log += '.';
+      co_await asio::post(world.executor(), asio::use_awaitable);
+    }
+  };
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(world.executor());
+    for (int i = 0; i < 3; ++i) group.spawn(long_work());
+    group.spawn(small());
+    co_await group.join();
+  };
+  world.run(body());
+  CHECK(std::count(log.begin(), log.end(), 'L') == 6);
+  for (std::size_t at = log.find('L'), next; (next = log.find('L', at + 1)) != log.npos; at = next)
+    CHECK(next - at > 4);
 }

@@ -17,11 +17,11 @@ struct FakeControl final : Control {
   Duration age{};
   std::vector<std::string> asked;
 
-  task<Health> health() override {
+  Health health() override {
     Health h;
     h.ready = ready;
     h.checks = {{"configuration", "ok"}, {"state", ready ? "ok" : "disk I/O error"}};
-    co_return h;
+    return h;
   }
   Duration loop_age() const override { return age; }
   task<Json> pipelines() override { co_return Json::array({Json{{"name", "facebook"}}}); }
@@ -44,7 +44,7 @@ struct FakeControl final : Control {
   Json sinks() override { return Json::array(); }
   Json limits() override { return Json::object(); }
   Json version() override { return Json{{"version", "1"}}; }
-  std::string metrics() override { return metrics_asked(); }
+  task<std::string> metrics() override { co_return metrics_asked(); }
   std::function<std::string()> metrics_asked;
   task<std::string> trigger(std::string pipeline) override { co_return did("trigger " + pipeline); }
   task<std::string> pause(std::string pipeline, bool paused) override {

@@ -117,7 +117,7 @@ class Service(unittest.TestCase):
         self.wait_for_success()
         self.assertNotIn(TOKEN, self.inside.sh("journalctl -u sluice"))
         self.assertNotIn(TOKEN, self.inside.sh("systemctl show sluice; systemctl cat sluice"))
-        self.assertRegex(self.inside.sh("systemctl show -P StatusText sluice"), "1 pipelines")
+        self.assertRegex(self.inside.sh("systemctl show -P StatusText sluice"), "1 pipelines, \\d running, next ")
         owner, state = self.inside.sh(f"stat -c %u /proc/{self.pid()} /var/lib/private/sluice/state.db").split()
         self.assertEqual(owner, state)
         self.assertNotEqual(owner, "0")

@@ -256,3 +256,24 @@ TEST_CASE("check --connect looks at the clock and the certificate of an API") {
   check.wait();
   CHECK_THAT(check.out(), Contains("ahead of that of 127.0.0.1") && Contains("127.0.0.1's certificate ends on"));
 }
+
+TEST_CASE("readyz says so when the state hangs, without waiting for it, and when it is back") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  {
+    sqlite::Database backup(setup.folder / "state.db");
+    backup.exec("BEGIN IMMEDIATE");
+    fetch_until(setup.port, "/readyz?verbose", "[-] state: the state store does not answer");
+    const auto asked = std::chrono::steady_clock::now();
+    CHECK_THAT(fetch(setup.port, "/readyz"), Contains("503"));
+    CHECK(std::chrono::steady_clock::now() - asked < std::chrono::seconds(2));
+    CHECK_THAT(fetch(setup.port, "/livez"), Contains("200 OK"));
+    backup.exec("ROLLBACK");
+  }
+  fetch_until(setup.port, "/readyz", "200 OK");
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+}

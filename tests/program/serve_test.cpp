@@ -185,7 +185,10 @@ TEST_CASE("killed at any moment and started again, nothing is lost and nothing i
 TEST_CASE("systemd is told when it is ready and when it stops") {
   SandboxProgram api(with_token());
   Setup setup;
-  setup.write(api.url());
+  setup.write(api.url(), R"({cron: "0 0 1 1 *"})");
+  const std::chrono::year_month_day today(std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now()));
+  const auto status =
+      fmt::format("STATUS=1 pipelines, 0 running, next facebook at {}-01-01T00:00:00Z", int(today.year()) + 1);
   asio::io_context io;
   const auto path = setup.folder / "notify";
   asio::local::datagram_protocol::socket systemd(io, path);
@@ -203,10 +206,11 @@ TEST_CASE("systemd is told when it is ready and when it stops") {
     }
   };
   auto daemon = setup.start({"serve"});
-  hear("READY=1\nSTATUS=1 pipelines");
+  hear("READY=1\n" + status);
   daemon.signal(SIGHUP);
   hear("RELOADING=1");
-  hear("READY=1");
+  hear("READY=1\n" + status);
+  hear(status);
   daemon.signal(SIGTERM);
   hear("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=50000000");  // its drain_timeout and half a minute
   CHECK(daemon.wait() == 0);

@@ -281,3 +281,64 @@ TEST_CASE_METHOD(Conformance,
   }
   CHECK(one("SELECT count(*), sum(impressions), sum(length(name)) FROM insights") == "3000|4498500|18000000");
 }
+
+namespace {
+
+// Rows of an ad each, 6,000 bytes long; their page is read and handed over while earlier ones are sent.
+std::vector<GivenRow> heavy(int from, int to) {
+  std::vector<GivenRow> rows;
+  for (int i = from; i < to; ++i)
+    rows.push_back({"a", day(1), std::to_string(i), i, "0.01", std::string(6000, static_cast<char>('a' + i % 26))});
+  return rows;
+}
+
+task<void> send(Load& load, bool& sending) {
+  sending = true;
+  co_await load.make_room();
+  sending = false;
+}
+
+// `page` by `page` rows from `from` to `to` and, one page late, the same again, until all were added; counts the pages
+// that were added while another task was sending.
+task<int> keep_adding(Load& load, const Table& table, int from, int to, const bool& sending) {
+  constexpr int page = 10;
+  const auto executor = co_await asio::this_coro::executor;
+  int meanwhile = 0;
+  for (int at = from; at < to; at += page) {
+    meanwhile += sending;
+    load.add(batch_of(table, heavy(at, at + page)));
+    if (at > from) load.add(batch_of(table, heavy(at - page, at - page + 1)));
+    co_await asio::post(executor, asio::use_awaitable);
+  }
+  co_return meanwhile;
+}
+
+task<int> add_while_sending(Load& load, const Table& table) {
+  bool sending = false;
+  int meanwhile = 0;
+  load.add(batch_of(table, heavy(0, 1000)));
+  TaskGroup group(co_await asio::this_coro::executor);
+  group.spawn(send(load, sending));
+  group.spawn([](Load& l, const Table& t, const bool& s, int& count) -> task<void> {
+    count = co_await keep_adding(l, t, 1000, 1500, s);
+  }(load, table, sending, meanwhile));
+  co_await group.join();
+  co_return meanwhile;
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(Conformance, "any sink: rows that are added while earlier ones are sent are loaded once") {
+  const auto table = insights();
+  prepare(table);
+  const auto slice = march("a", 1);
+  for (const bool again : {false, true}) {
+    const auto opened = open(table, slice);
+    CHECK(subject->run(add_while_sending(*opened, table)) > 0);
+    const auto counts = publish(*opened, slice, 1549).counts;
+    CHECK(counts.duplicate == 49);
+    CHECK(counts.inserted == (again ? 0 : 1500));
+    CHECK(counts.unchanged == (again ? 1500 : 0));
+  }
+  CHECK(one("SELECT count(*), sum(impressions), sum(length(name)) FROM insights") == "1500|1124250|9000000");
+}
