@@ -165,7 +165,9 @@ void read_sources(const YamlNode* yaml, const Kinds& kinds, Configuration& into,
       faulty.push_back(member.name);
       continue;
     }
-    SourceSettings source{member.name, kind, check_settings(member.value, source_options(*kind), faults)};
+    auto options = std::make_shared<const std::vector<Option>>(source_options(*kind));
+    SourceSettings source{member.name, kind, check_settings(member.value, std::move(options), faults),
+                          std::make_shared<const std::vector<Option>>(stream_options(*kind))};
     warn_of_plain_http(source.settings, into.warnings);
     into.sources.push_back(std::move(source));
   }
@@ -180,7 +182,8 @@ void read_sinks(const YamlNode* yaml, const Kinds& kinds, Configuration& into, s
       faulty.push_back(member.name);
       continue;
     }
-    SinkSettings sink{member.name, kind, check_settings(member.value, sink_options(*kind), faults)};
+    auto options = std::make_shared<const std::vector<Option>>(sink_options(*kind));
+    SinkSettings sink{member.name, kind, check_settings(member.value, std::move(options), faults)};
     const auto& settings = sink.settings;
     if (settings.has("url") && settings.reference("url").literal())
       if (const auto why = kind->url_fault(settings.text("url")))

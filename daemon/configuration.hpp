@@ -22,6 +22,7 @@ struct SourceSettings {
   std::string name;
   const ConnectorKind* kind;
   Settings settings;
+  std::shared_ptr<const std::vector<Option>> stream_options;  // what each of its streams may have
 };
 struct SinkSettings {
   std::string name;

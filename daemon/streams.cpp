@@ -258,7 +258,7 @@ std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const Source
                                       Faults& faults) {
   StreamPlan plan;
   plan.name = yaml.name;
-  plan.settings = check_settings(yaml.value, stream_options(*source.kind), faults, yaml.name, References::refused);
+  plan.settings = check_settings(yaml.value, source.stream_options, faults, yaml.name, References::refused);
   const auto* from = yaml.value.find("from");
   const std::string defining(source.kind->defining_option);
   const bool defined = from == nullptr && !defining.empty() && yaml.value.find(defining) != nullptr;
@@ -281,6 +281,9 @@ std::optional<StreamPlan> read_stream(const YamlNode::Member& yaml, const Source
   if (plan.spec.options.node() == nullptr) plan.spec.options = plan.settings;
   StreamReader(plan, std::move(mask_key), faults).read(source.name);
   if (faults.size() != before) return {};
+  // They stay for as long as the daemon runs, in each of its pipelines.
+  plan.spec.columns.shrink_to_fit();
+  plan.table.columns.shrink_to_fit();
   return plan;
 }
 

@@ -49,7 +49,7 @@ enum class References { allowed, refused };
 Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Faults& faults,
                         std::string_view name = "sluice.yaml", References references = References::allowed);
 // The same with a table that was put together at run time; the settings keep it alive.
-Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults,
+Settings check_settings(const YamlNode& yaml, std::shared_ptr<const std::vector<Option>> table, Faults& faults,
                         std::string_view name = "sluice.yaml", References references = References::allowed);
 // Whether all that is required was given, but for secrets, which no check reads.
 bool complete(const Settings& settings);

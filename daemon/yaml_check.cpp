@@ -348,11 +348,10 @@ Settings check_settings(const YamlNode& yaml, std::span<const Option> table, Fau
   return Settings(Checker(faults, references).table(yaml, table, name));
 }
 
-Settings check_settings(const YamlNode& yaml, std::vector<Option> table, Faults& faults, std::string_view name,
-                        References references) {
-  const auto owned = std::make_shared<const std::vector<Option>>(std::move(table));
-  auto node = Checker(faults, references).table(yaml, *owned, name);
-  node->owned_options = owned;
+Settings check_settings(const YamlNode& yaml, std::shared_ptr<const std::vector<Option>> table, Faults& faults,
+                        std::string_view name, References references) {
+  auto node = Checker(faults, references).table(yaml, *table, name);
+  node->owned_options = std::move(table);
   return Settings(std::move(node));
 }
 
