@@ -118,10 +118,10 @@ def loading(name):
             "                 reach, frequency, cpc, cpm, ctr, inline_link_clicks]}}}\n")
 
 
-def ask_first():
+def ask_first(first=True):
     """Probes come from other machines: how long this one waits for a processor here is not to be measured."""
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+        os.setpriority(os.PRIO_PROCESS, 0, -10 if first else 0)
     except PermissionError:
         print("(not root: the times of answers include that the client waits for a processor)", flush=True)
 
@@ -141,6 +141,9 @@ def idle(url):
     time.sleep(IDLE)
     used = (daemon.processor_seconds() - before) / IDLE
     row("idle with 100 pipelines: memory", f"{daemon.memory():.1f} MB", "under 25 MB")
+    for _ in range(10):
+        daemon.ask("/metrics")
+    row("the same, once `/metrics` was asked", f"{daemon.memory():.1f} MB")
     row(f"idle with 100 pipelines: processor, of one core, over {IDLE} s", f"{used * 100:.2f} %", "under 0.2 %")
     daemon.stop()
 
@@ -160,6 +163,7 @@ def under_load(url):
         time.sleep(max(0, began + at - time.monotonic()))
         took[path].append(daemon.timed(path) * 1000)
     used = (daemon.processor_seconds() - used) / (time.monotonic() - began)
+    ask_first(False)
     for name in names:
         _, body = daemon.ask(f"/api/v1/pipelines/{name}")
         if not json.loads(body)["running"]:

@@ -12,7 +12,7 @@ namespace sluice {
 namespace {
 
 constexpr int most_backfills = 16;
-constexpr Duration state_answers_within = std::chrono::seconds(4);  // it is asked once a second
+constexpr Duration state_answers_within = std::chrono::seconds(3);
 
 }  // namespace
 
@@ -24,7 +24,7 @@ Health Daemon::health() {
   };
   add("configuration", "ok");
   add("draining", draining_ ? "stopping: nothing new is started" : "ok");
-  const bool hangs = app_.clock.uptime() - state_answered_ > state_answers_within;
+  const bool hangs = state_asked_ && app_.clock.uptime() - *state_asked_ > state_answers_within;
   add("state", hangs ? "the state store does not answer" : state_said_);
   return health;
 }

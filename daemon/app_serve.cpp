@@ -23,7 +23,6 @@ Daemon::Daemon(App& app)
                  [this](RunRequest request) { return run_scheduled(std::move(request)); }),
       backfills_(app.executor),
       last_turn_(app.clock.uptime()),
-      state_answered_(app.clock.uptime()),
       told_(app.executor),
       reload_signal_(app.executor, SIGHUP) {
   listener_ = app.hub.listen([this](const Event& event) { note(event); });
@@ -162,14 +161,15 @@ task<void> Daemon::tend() {
 
 task<void> Daemon::watch_state() {
   for (;;) {
-    std::string said = "ok";
+    std::exception_ptr failure;
+    state_asked_ = app_.clock.uptime();
     try {
       co_await app_.state.probe();
-    } catch (const Error& e) {
-      said = e.what();
+    } catch (...) {
+      failure = std::current_exception();
     }
-    state_said_ = std::move(said);
-    state_answered_ = app_.clock.uptime();
+    state_asked_.reset();
+    state_said_ = failure ? error_of(failure).what() : "ok";
     co_await app_.clock.sleep_for(state_asked_every);
   }
 }

@@ -76,8 +76,8 @@ class Daemon final : public Control {
   TaskGroup backfills_;
   std::map<std::string, std::string> backfill_runs_;  // run → pipeline, of those that go on
   Duration last_turn_;
-  std::string state_said_ = "ok";  // when it answered last
-  Duration state_answered_;
+  std::string state_said_ = "ok";        // when it answered last
+  std::optional<Duration> state_asked_;  // and has not answered yet
   Signal told_;
   asio::signal_set reload_signal_;  // from the first moment: the default action would end us
   bool draining_ = false;

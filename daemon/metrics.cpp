@@ -52,6 +52,9 @@ class Series {
         std::count_if(series_.begin(), series_.end(), [&](const auto& entry) { return entry.first.front() == first; }));
   }
   bool has(const Values& values) const { return series_.contains(values); }
+  void forget(const Values& values) {
+    if (const auto known = series_.extract(values)) family_.Remove(known.mapped());
+  }
   void forget_if(const std::function<bool(const Values&)>& gone) {
     std::erase_if(series_, [&](const auto& entry) {
       if (!gone(entry.first)) return false;
@@ -109,6 +112,7 @@ struct Metrics::Impl {
   std::set<std::string> pipelines, sources, sinks;
   std::set<std::string> disabled;  // of the pipelines
   std::set<std::pair<std::string, std::string>> streams;
+  std::set<Values> with_objective;         // pipeline, stream
   std::map<std::string, Instant> started;  // of the runs that are going on
   std::set<std::string> ran;               // pipelines that told an outcome since they are known
 
@@ -221,7 +225,9 @@ void Metrics::Impl::add(const Inventory& inventory) {
       for (const auto& stage : row_stages) rows.at({pipeline, stream, stage});
       for (const auto& outcome : slice_outcomes) slices.at({pipeline, stream, outcome});
       for (const auto& action : schema_actions) schema_changes.at({pipeline, stream, action});
-      if (freshness) objective.at({pipeline, stream}).Set(seconds(*freshness));
+      if (!freshness) continue;
+      with_objective.insert({pipeline, stream});
+      objective.at({pipeline, stream}).Set(seconds(*freshness));
     }
   }
   for (const auto& source : inventory.sources) {
@@ -246,8 +252,9 @@ void Metrics::Impl::forget() {
   forget_all([&](const Values& v) { return !pipelines.contains(v[0]); }, runs, run_duration, running, paused, failures,
              last_success, next_fire, missed);
   paused.forget_if([&](const Values& v) { return disabled.contains(v[0]); });
-  forget_all([&](const Values& v) { return !stream_known(v[0], v[1]); }, rows, slices, watermark, objective, quarantine,
+  forget_all([&](const Values& v) { return !stream_known(v[0], v[1]); }, rows, slices, watermark, quarantine,
              schema_changes);
+  objective.forget_if([&](const Values& v) { return !with_objective.contains(v); });
   forget_all([&](const Values& v) { return !sources.contains(v[0]); }, requests, request_duration, received, retries,
              tokens, waited, throttled, utilization, version_warnings);
   forget_all([&](const Values& v) { return !sinks.contains(v[0]); }, sink_up, commit_duration, transactions);
@@ -368,7 +375,7 @@ void Metrics::configure(const Inventory& inventory) {
   impl_->streams.clear();
   impl_->sources.clear();
   impl_->sinks.clear();
-  impl_->objective.forget_if([](const Values&) { return true; });
+  impl_->with_objective.clear();
   impl_->add(inventory);
   impl_->forget();
 }
@@ -397,7 +404,7 @@ void Metrics::set_paused(const std::string& pipeline, bool paused) {
 
 void Metrics::set_next_fire(const std::string& pipeline, std::optional<Instant> when) {
   if (when && impl_->pipelines.contains(pipeline)) impl_->next_fire.at({pipeline}).Set(seconds(*when));
-  if (!when) impl_->next_fire.forget_if([&](const Values& v) { return v[0] == pipeline; });
+  if (!when) impl_->next_fire.forget({pipeline});
 }
 
 void Metrics::configuration_loaded(bool good, Instant when) {

@@ -132,14 +132,18 @@ void settle_pipeline(Database& database, const RunRecord& run) {
                  stream, ticks(watermark));
 }
 
+std::int64_t version_of(Database& database) {
+  return database.number("PRAGMA user_version").value_or(0);
+}
+
 // Takes the write lock and writes a page, or finds out why it cannot. Asked often, it does not wait for the disk: the
-// page says what it said before.
+// page says what it said before, even where a later sluice has written it.
 void write_a_page(Database& database) {
   database.exec("PRAGMA synchronous = NORMAL");
   std::exception_ptr failure;
   try {
     sqlite::Transaction transaction(database);
-    database.exec(fmt::format("PRAGMA user_version = {}", schema_version));
+    database.exec(fmt::format("PRAGMA user_version = {}", version_of(database)));
     transaction.commit();
   } catch (...) {
     failure = std::current_exception();
@@ -163,10 +167,6 @@ void make_file(const std::string& path) {
   // SQLite gives its side files the rights of this one; what is wrong here, SQLite's own open says.
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file >= 0) close(file);
-}
-
-std::int64_t version_of(Database& database) {
-  return database.number("PRAGMA user_version").value_or(0);
 }
 
 void bring_up_to_date(Database& database) {

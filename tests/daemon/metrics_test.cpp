@@ -1,6 +1,8 @@
 #include "daemon/metrics.hpp"
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 
 using namespace sluice;
 using namespace std::chrono_literals;
@@ -225,4 +227,24 @@ TEST_CASE("whether a disabled pipeline is paused is not told, so that alerts kno
   inventory.pipelines[0].enabled = true;
   metrics.configure(inventory);
   CHECK_THAT(metrics.text(), Contains(R"(sluice_pipeline_paused{pipeline="facebook"} 0)"));
+}
+
+TEST_CASE("a scrape by another thread misses nothing that was there before and after") {
+  Metrics metrics(inventory());
+  std::atomic<bool> over = false;
+  int scrapes = 0, without = 0;
+  std::thread prometheus([&] {
+    for (; !over; ++scrapes)
+      if (metrics.text().find("sluice_stream_freshness_objective_seconds{") == std::string::npos) ++without;
+  });
+  for (int i = 0; i < 2000; ++i) {
+    metrics.configure(inventory());
+    run(metrics, "r1", "schedule", Outcome::succeeded);
+  }
+  over = true;
+  prometheus.join();
+  CHECK(scrapes > 0);
+  CHECK(without == 0);
+  CHECK_THAT(metrics.text(),
+             Contains(R"(runs_total{outcome="succeeded",pipeline="facebook",trigger="schedule"} 2000)"));
 }

@@ -263,6 +263,14 @@ TEST_CASE_METHOD(Fixture, "a state of a later sluice is refused, not guessed at"
   CHECK_THROWS_AS(world.run(store->pipeline("facebook")), Error);
 }
 
+TEST_CASE_METHOD(Fixture, "a state that a later sluice takes over stays that one's, whatever this one asks of it") {
+  world.run(store->probe());
+  sqlite::Database later(path);
+  later.exec("PRAGMA user_version = 99");
+  world.run(store->probe());
+  CHECK(later.number("PRAGMA user_version") == 99);
+}
+
 TEST_CASE_METHOD(Fixture,
                  "a change that fails is its own caller's failure, not that of those it shared a commit with") {
   world.run(store->probe());

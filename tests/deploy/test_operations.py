@@ -91,7 +91,7 @@ class Operations(unittest.TestCase):
             self.assertTrue((value or kind) in google, value or kind)
 
     def test_health_and_exit_status_are_explained(self):
-        checks = re.findall(r'add\("(\w+)"', between("daemon/app_control.cpp", "Daemon::health()", "co_return"))
+        checks = re.findall(r'add\("(\w+)"', between("daemon/app_control.cpp", "Daemon::health()", "return health;"))
         self.assertEqual(len(checks), 3)
         for check in checks:
             self.assertRegex(health, rf"(?m)^\| `\[[+-]\] {check}: ")

@@ -8,21 +8,17 @@
 #include "connectors/google_ads_dialect.hpp"
 #include "daemon/yaml.hpp"
 #include "tests/fuzz/fuzz.hpp"
+#include "tests/fuzz/still_clock.hpp"
 
 // Whatever an API answers: its meaning is a verdict whose message holds no credential.
 
 using namespace sluice;
+using fuzz::holds;
 using fuzz::require;
 
 namespace {
 
 constexpr const char* canary = "c4n4ry-0123456789abcdef";
-
-struct StillClock final : Clock {
-  Instant now() const override { return Instant(std::chrono::hours(500'000)); }
-  Duration uptime() const override { return std::chrono::hours(1); }
-  task<void> sleep_for(Duration) override { co_return; }
-};
 
 struct NoClient final : HttpClient {
   task<HttpResponse> send(HttpRequest) override { throw Error(Remedy::retry, "there is no network"); }
@@ -42,9 +38,8 @@ void check(const Verdict& verdict, int status) {
 // Of an API whose credential is known when its answers are judged.
 void check_scrubbed(const Verdict& verdict, int status) {
   check(verdict, status);
-  const auto holds_it = [](std::string_view text) { return text.find(canary) != text.npos; };
-  require(!verdict.error || !holds_it(verdict.error->what()), "a message holds no credential");
-  require(!verdict.version_warning || !holds_it(*verdict.version_warning), "a warning holds no credential");
+  require(!verdict.error || !holds(verdict.error->what(), canary), "a message holds no credential");
+  require(!verdict.version_warning || !holds(*verdict.version_warning, canary), "a warning holds no credential");
 }
 
 const ct::ApiProfile& profile() {
@@ -59,7 +54,7 @@ const ct::ApiProfile& profile() {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static constexpr int statuses[] = {200, 202, 301, 400, 401, 403, 404, 429, 500, 503};
-  static StillClock clock;
+  static fuzz::StillClock clock;
   static NoClient client;
   static const auto secret = TextRef(TextRef::From::literal, canary);
   static FacebookDialect facebook(secret, std::nullopt, "v26.0");

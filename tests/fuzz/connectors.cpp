@@ -11,15 +11,12 @@
 // that says what to do, and nothing says a credential.
 
 using namespace sluice;
+using fuzz::holds;
 using fuzz::require;
 
 namespace {
 
 constexpr const char* canary = "c4n4ry-0123456789abcdef";
-
-bool holds(std::string_view text, std::string_view part) {
-  return text.find(part) != text.npos;
-}
 
 // Gives one answer after another, each a line with the status and one with the body; then there is no network.
 struct Answers final : HttpClient {

@@ -19,6 +19,10 @@ inline void require(bool holds, const char* property) {
   if (!holds) throw Broken(property);
 }
 
+inline bool holds(std::string_view text, std::string_view part) {
+  return text.find(part) != text.npos;
+}
+
 // Whether the parser of nlohmann-json can be asked about a text: it takes a NUL byte for the end of it, and passes over
 // a byte order mark.
 inline bool comparable(std::string_view text) {

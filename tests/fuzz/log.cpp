@@ -9,15 +9,12 @@
 // A line of the log is one line of printable text, and never holds a credential.
 
 using namespace sluice;
+using fuzz::holds;
 using fuzz::require;
 
 namespace {
 
 constexpr std::string_view canary = "c4n4ry-0123456789";
-
-bool holds(std::string_view text, std::string_view part) {
-  return text.find(part) != text.npos;
-}
 
 const Log& log() {
   static const auto made = [] {

@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "tests/fuzz/fuzz.hpp"
+#include "tests/fuzz/still_clock.hpp"
 
 // Whatever a token endpoint answers, and whatever a key file holds: a token, or what to do about it.
 
@@ -14,12 +15,6 @@ namespace {
 
 constexpr const char* canary = "c4n4ry-refresh-token";
 
-struct StillClock final : Clock {
-  Instant now() const override { return Instant(std::chrono::hours(500'000)); }
-  Duration uptime() const override { return std::chrono::hours(1); }
-  task<void> sleep_for(Duration) override { co_return; }
-};
-
 struct OneAnswer final : HttpClient {
   HttpResponse answer;
   task<HttpResponse> send(HttpRequest) override { co_return answer; }
@@ -28,7 +23,7 @@ struct OneAnswer final : HttpClient {
 
 void check_answer(int status, std::string_view body) {
   asio::io_context loop;
-  StillClock clock;
+  fuzz::StillClock clock;
   OneAnswer http;
   http.answer = HttpResponse(status, {}, std::string(body));
   OAuthToken token(http, clock, [](Instant) {

@@ -24,20 +24,21 @@ trap 'rm -f "$log"' EXIT
 cmake --preset fuzz >"$log" 2>&1 || { cat "$log"; exit 1; }
 cmake --build --preset fuzz --target "${names[@]/#/fuzz_}" >"$log" 2>&1 || { tail -n 100 "$log"; exit 1; }
 
-passed=0 failed=0
-for name in "${names[@]}"; do
+fuzz() {  # SECONDS NAME: a line of what came of it, after the end of what it said where it failed
+  local seconds=$1 name=$2 verdict=ok said runs reached
   mkdir -p build/fuzz/findings "build/fuzz/corpus/$name"
   # New inputs that reach new code go to the first folder, where the next run finds them.
-  if "build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-    -artifact_prefix="build/fuzz/findings/$name-" "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
-    verdict=ok passed=$((passed + 1))
-  else
-    verdict=FAILED failed=$((failed + 1))
-    tail -n 60 "$log"
-  fi
-  runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log")
-  reached=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
+  said=$("build/fuzz/tests/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -artifact_prefix="build/fuzz/findings/$name-" "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" 2>&1) ||
+    { verdict=FAILED; said=$(tail -n 60 <<<"$said"); echo "$said"; }
+  runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' <<<"$said")
+  reached=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' <<<"$said" | tail -n 1)
   printf '%-16s %-6s %10s runs  %6s places reached\n' "$name" "$verdict" "${runs:-?}" "${reached:-?}"
-done
+}
+export -f fuzz
+# As many side by side as there are cores.
+printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I NAME bash -c "fuzz $seconds NAME" | tee "$log"
+passed=$(grep -cE '^[a-z_]+ +ok +[0-9?]+ runs' "$log" || true)
+failed=$((${#names[@]} - passed))
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -10,15 +10,12 @@
 // URLs of APIs and of databases: what is taken for one is fit to be sent, what is not is refused without its secrets.
 
 using namespace sluice;
+using fuzz::holds;
 using fuzz::require;
 
 namespace {
 
 constexpr std::string_view canary = "c4n4ry";
-
-bool holds(std::string_view text, std::string_view part) {
-  return text.find(part) != text.npos;
-}
 
 bool sendable(std::string_view text) {
   return text.find_first_of(std::string_view(" \t\r\n\0", 5)) == text.npos;
