@@ -97,6 +97,7 @@ Inventory inventory_of(const Configuration& configuration) {
     entry.name = pipeline.name;
     entry.freshness = pipeline.freshness;
     entry.enabled = pipeline.enabled;
+    entry.follows = std::holds_alternative<std::vector<std::string>>(pipeline.schedule.when);
     for (const auto& stream : pipeline.streams)
       if (stream.enabled) entry.streams.push_back(stream.name);
     inventory.pipelines.push_back(std::move(entry));

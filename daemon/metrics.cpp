@@ -208,10 +208,12 @@ struct Metrics::Impl {
 };
 
 void Metrics::Impl::add(const Inventory& inventory) {
-  for (const auto& [pipeline, freshness, names, enabled] : inventory.pipelines) {
+  for (const auto& [pipeline, freshness, names, enabled, follows] : inventory.pipelines) {
     pipelines.insert(pipeline);
-    for (const auto& trigger : triggers)
+    for (const auto& trigger : triggers) {
+      if (trigger == "dependency" && !follows) continue;
       for (const auto& outcome : run_outcomes) runs.at({pipeline, trigger, outcome});
+    }
     run_duration.at({pipeline});
     running.at({pipeline});
     if (enabled)

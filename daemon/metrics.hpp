@@ -16,6 +16,7 @@ struct Inventory {
     std::optional<Duration> freshness;
     std::vector<std::string> streams;
     bool enabled = true;
+    bool follows = false;  // fires after others
   };
   std::vector<Entry> pipelines;
   std::vector<std::string> sources, sinks;

@@ -248,3 +248,12 @@ TEST_CASE("a scrape by another thread misses nothing that was there before and a
   CHECK_THAT(metrics.text(),
              Contains(R"(runs_total{outcome="succeeded",pipeline="facebook",trigger="schedule"} 2000)"));
 }
+
+TEST_CASE("what can never fire a pipeline has no series of it") {
+  auto of_both = inventory();
+  of_both.pipelines.push_back({"reports", {}, {}, true, true});
+  const auto text = Metrics(of_both).text();
+  CHECK_THAT(text, Contains(R"(runs_total{outcome="failed",pipeline="reports",trigger="dependency"} 0)") &&
+                       Contains(R"(runs_total{outcome="failed",pipeline="facebook",trigger="manual"} 0)") &&
+                       !Contains(R"(pipeline="facebook",trigger="dependency")"));
+}
