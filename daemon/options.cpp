@@ -133,7 +133,7 @@ std::span<const Option> run_retry_options() {
 std::span<const Option> window_options() {
   static const Option table[] = {
       option("lookback", Value::duration,
-             "How many days each run reads again, in whole days. Left out: the stream's own."),
+             "How many days each run reads again, in whole days; yesterday at least. Left out: the stream's own."),
       option("start", Value::day, "The first day to load. Left out: 28 days before the first run."),
       option("slice", Value::duration,
              "How many days are loaded as one slice, in whole days. Left out: the stream's own."),

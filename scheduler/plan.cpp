@@ -55,6 +55,7 @@ std::vector<PlannedSlice> plan_days(const StreamPlan& stream, const Partition& p
     to = std::min(target.backfill->to + 1, to);
   } else if (done && !target.full_refresh) {
     from = std::min(*done, today) - whole_days(stream.lookback.value_or(Duration::zero()));
+    from = std::min(from, today - 1);  // yesterday has not settled, whatever the lookback
     if (stream.start) from = std::max(from, std::min(*stream.start, *done));
   } else {
     from = stream.start.value_or(today - default_history_days);

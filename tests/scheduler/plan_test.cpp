@@ -74,7 +74,13 @@ TEST_CASE("today is the partition's own, ahead of UTC and behind it") {
   CHECK(show(plan_slices(daily(0s), account("Asia/Tokyo"), done_to("2026-03-03"), at("2026-03-03T16:00:00Z"))) ==
         "2026-03-03>2026-03-04 2026-03-04>2026-03-04");
   CHECK(show(plan_slices(daily(0s), account("America/Los_Angeles"), done_to("2026-03-02"),
-                         at("2026-03-03T05:00:00Z"))) == "2026-03-02");
+                         at("2026-03-03T05:00:00Z"))) == "2026-03-01 2026-03-02");
+}
+
+TEST_CASE("today and yesterday are read always, whatever the lookback") {
+  for (const auto lookback : {0h, 24h})
+    CHECK(show(plan_slices(daily(lookback), account(), done_to("2026-03-03"), at("2026-03-03T23:00:00Z"))) ==
+          "2026-03-02 2026-03-03");
 }
 
 TEST_CASE("the lookback does not reach before the start that was asked for") {
