@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/json_cell.hpp"
+#include "core/json_text.hpp"
 #include "core/read_json.hpp"
 #include "net/api_options.hpp"
 
@@ -20,8 +21,6 @@ constexpr Duration between_looks = 2500ms;
 constexpr Duration longest_making = 15min;
 // A page is held whole, twice while it is parsed, and six slices may be read at once.
 constexpr std::size_t most_body = 16u << 20;
-// Of an answer that could not be understood.
-constexpr std::size_t most_kept = 4u << 20;
 
 constexpr std::string_view regions[] = {"in1", "sg1", "us1", "aps3", "mec1", "eu1", "global"};
 
@@ -60,6 +59,17 @@ constexpr Option options[] = {
      .help = "Replaces what sluice knows of the API's paths, parameters and members.",
      .children = profile_options},
 };
+
+// The members of a JSON object as parameters behind `path`.
+std::string as_query(const std::string& path, const std::string& body) {
+  std::string query;
+  const auto members = read_json(body);
+  for (const auto& [name, value] : members.items()) {
+    query += query.empty() && path.find('?') == std::string::npos ? '?' : '&';
+    query += url_encode(name) + "=" + url_encode(value.is_string() ? value.get<std::string>() : dumped(value));
+  }
+  return query;
+}
 
 }  // namespace
 
@@ -104,15 +114,28 @@ void CleverTapApi::open() {
     http = own_http_.get();
   }
   dialect_ = std::make_unique<CleverTapDialect>(source_.text("account_id"), source_.reference("passcode"), profile_);
+  api_options_.quotas = context_.quotas;
   api_ = std::make_unique<Api>(api_options_, *http, *dialect_, context_.clock, context_.events, context_.rng);
 }
 
-ApiRequest CleverTapApi::request(const char* method, const std::string& family, const std::string& path, Output* out) {
+// CleverTap: three under way at once, of an account and each of its APIs.
+const std::shared_ptr<Semaphore>& CleverTapApi::places(const std::string& family) {
+  auto& known = families_[family];
+  if (known) return known;
+  auto& limits = context_.in_flight ? *context_.in_flight : alone_;
+  // Sources of one account that allow different numbers do not share them.
+  const auto name = fmt::format("clevertap {} {} {} {}", root_, source_.text("account_id"), family, in_flight_);
+  known = limits.of(context_.executor, name, in_flight_);
+  return known;
+}
+
+ApiRequest CleverTapApi::request(const std::string& method, const std::string& family, const std::string& path,
+                                 Output* out) {
   open();
   HttpRequest http(method, root_ + path);
   http.scope = family;
   ApiRequest request(std::move(http), std::vector<std::string>(1, family), out ? out->priority() : Priority::scheduled);
-  request.in_flight = &families_.try_emplace(family, context_.executor, in_flight_).first->second;
+  request.in_flight = places(family).get();
   request.slice = out;
   return request;
 }
@@ -122,10 +145,14 @@ task<HttpResponse> CleverTapApi::get(std::string family, std::string path, Outpu
   co_return co_await patiently(std::move(request), out);
 }
 
-task<HttpResponse> CleverTapApi::post(std::string family, std::string path, std::string body, Output* out) {
-  auto request = this->request("POST", family, path, out);
-  request.http.headers.emplace_back("Content-Type", "application/json");
-  request.http.body = std::move(body);
+task<HttpResponse> CleverTapApi::ask_with(std::string family, std::string path, std::string body, Output* out) {
+  const auto& method = profile_.at("method." + family);
+  if (method == "GET") path += as_query(path, body);
+  auto request = this->request(method, family, path, out);
+  if (method != "GET") {
+    request.http.headers.emplace_back("Content-Type", "application/json");
+    request.http.body = std::move(body);
+  }
   co_return co_await patiently(std::move(request), out);
 }
 
@@ -165,7 +192,7 @@ task<json> CleverTapApi::ask(std::string family, std::string path, std::string b
   if (body.empty())
     answer = co_await get(family, path, out);
   else
-    answer = co_await post(family, path, std::move(body), out);
+    answer = co_await ask_with(family, path, std::move(body), out);
   auto parsed = read_json(answer.body);
   if (parsed.is_discarded()) throw Error(Remedy::retry, path + ": the answer is not valid JSON");
   co_return parsed;
@@ -197,7 +224,7 @@ void CleverTapApi::not_understood(const std::string& place, const std::string& p
       "{})",
       path.substr(0, path.find('?')), expected, found, profile_.version());
   throw UnknownStructure(place, dialect_->without_passcode(what),
-                         dialect_->without_passcode(answer.substr(0, most_kept)));
+                         dialect_->without_passcode(shortened_json(answer, most_kept)));
 }
 
 std::string dumped(const json& value) {

@@ -7,18 +7,23 @@
 #include "connectors/clevertap_dialect.hpp"
 #include "connectors/registry.hpp"
 #include "net/api.hpp"
+#include "net/in_flight.hpp"
 
 namespace sluice::ct {
 
 std::span<const Option> source_options();
 
-// Which of CleverTap's APIs a request is for: each has a limit of its own on requests under way.
+// Of an answer that cannot be understood.
+inline constexpr std::size_t most_kept = 4u << 20;
+
+// Which of CleverTap's APIs a request is for, as the profile's `path.` and `method.` call it: each has a limit of its
+// own on requests under way.
 namespace family {
 inline constexpr const char* events = "events";
 inline constexpr const char* profiles = "profiles";
-inline constexpr const char* counts = "counts";
+inline constexpr const char* counts = "event_counts";
 inline constexpr const char* campaigns = "campaigns";
-inline constexpr const char* reports = "reports";
+inline constexpr const char* reports = "campaign_report";
 inline constexpr const char* schema = "schema";
 }  // namespace family
 
@@ -30,8 +35,9 @@ class CleverTapApi {
   // `path` begins with a slash and is sent byte for byte, its query too: a cursor comes percent-encoded already.
   // For a slice, `out` is its output; otherwise nullptr. What is still being made is waited for.
   task<HttpResponse> get(std::string family, std::string path, Output* out);
-  task<HttpResponse> post(std::string family, std::string path, std::string body, Output* out);
-  // An answer of a few members; asked for by POST where there is a body.
+  // `body` is a JSON object; where the profile says GET for the family, its members go into the query.
+  task<HttpResponse> ask_with(std::string family, std::string path, std::string body, Output* out);
+  // An answer of a few members; without a body it is asked for by GET.
   task<nlohmann::json> ask(std::string family, std::string path, std::string body, Output* out);
   // Whether its status is the word of this entry.
   bool says_status(const nlohmann::json& answer, std::string_view entry) const;
@@ -51,7 +57,8 @@ class CleverTapApi {
 
  private:
   void open();
-  ApiRequest request(const char* method, const std::string& family, const std::string& path, Output* out);
+  const std::shared_ptr<Semaphore>& places(const std::string& family);
+  ApiRequest request(const std::string& method, const std::string& family, const std::string& path, Output* out);
   task<HttpResponse> patiently(ApiRequest request, Output* out);
   task<HttpResponse> attempt(const ApiRequest& request, bool& in_progress);
   task<void> pause(Output* out);
@@ -63,7 +70,8 @@ class CleverTapApi {
   Zone zone_;
   std::int64_t page_size_, in_flight_;
   std::string root_;
-  std::map<std::string, Semaphore> families_;
+  std::map<std::string, std::shared_ptr<Semaphore>> families_;  // requests under way
+  InFlightLimits alone_;                                        // where there is none of the process
   std::unique_ptr<HttpClient> own_http_;
   std::unique_ptr<CleverTapDialect> dialect_;
   std::unique_ptr<Api> api_;

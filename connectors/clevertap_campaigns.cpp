@@ -16,7 +16,7 @@ constexpr int month = 31;
 task<Batch> list(CleverTapApi& api, RecordReader& reader, Day from, Day to, Output& out) {
   const auto& path = api.profile().at("path.campaigns");
   auto body = window_body(api.profile(), {}, from, to);
-  auto answer = co_await api.post(family::campaigns, path, std::move(body), &out);
+  auto answer = co_await api.ask_with(family::campaigns, path, std::move(body), &out);
   auto page = reader.page(path, std::move(answer.body));
   co_return std::move(page.batch);
 }
@@ -27,7 +27,7 @@ task<std::optional<std::string>> report(CleverTapApi& api, std::int64_t id, Outp
   auto body = fmt::format("{{\"{}\":{}}}", api.profile().at("parameter.campaign"), id);
   std::optional<std::string> text;
   try {
-    auto answer = co_await api.post(family::reports, std::move(path), std::move(body), &out);
+    auto answer = co_await api.ask_with(family::reports, std::move(path), std::move(body), &out);
     text = std::move(answer.body);
   } catch (const ApiError& error) {
     if (error.reason() != reason::no_result) throw;

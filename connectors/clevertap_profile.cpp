@@ -25,6 +25,13 @@ constexpr Entry built_in[] = {
     {"path.campaign_report", "/1/targets/result.json"},
     {"path.schema", "/getSchema?type=events"},
 
+    // How they are asked: POST with a JSON object, or GET with its members in the query.
+    {"method.events", "POST"},
+    {"method.profiles", "POST"},
+    {"method.event_counts", "POST"},
+    {"method.campaigns", "POST"},
+    {"method.campaign_report", "POST"},
+
     {"parameter.batch_size", "batch_size"},
     {"parameter.app", "app"},
     {"parameter.events", "events"},
@@ -129,6 +136,9 @@ ApiProfile::ApiProfile(const Settings& api_profile) : version_(api_profile.text(
     }
     entry->second = split(text);
     if (entry->second.empty()) refuse(fmt::format("the entry \"{}\" is empty", name));
+    const auto& said = entry->second.front();
+    if (name.starts_with("method.") && said != "GET" && said != "POST")
+      refuse(fmt::format("\"{}\" is {}; expected GET or POST", name, said));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/json_cell.hpp"
+#include "core/json_text.hpp"
 #include "core/read_json.hpp"
 
 namespace sluice::ct {
@@ -13,8 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-// Of a page, in case that it cannot be understood.
-constexpr std::size_t most_kept = 4u << 20;
 // CleverTap's cursors have 1.5 to 2.4 KB.
 constexpr std::size_t like_a_cursor = 64;
 
@@ -128,7 +127,7 @@ void RecordReader::check_rows(const Shape& shape, const Batch& batch) const {
 RecordPage RecordReader::page(const std::string& path, std::string body) {
   Shape shape;
   shape.path = path;
-  shape.kept = body.substr(0, most_kept);
+  shape.kept = shortened_json(body, most_kept);
   if (const auto first = body.find_first_not_of(" \r\n\t"); first != std::string::npos && body[first] == '[')
     fail(shape, "", "an object", "a list");
   auto mapped = map(std::move(body));

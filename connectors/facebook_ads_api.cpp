@@ -127,6 +127,7 @@ void GraphApi::open() {
   std::optional<TextRef> secret;
   if (source_.has("app_secret")) secret = source_.reference("app_secret");
   dialect_ = std::make_unique<FacebookDialect>(source_.reference("access_token"), secret, version);
+  api_options_.quotas = context_.quotas;
   api_ = std::make_unique<Api>(api_options_, *http, *dialect_, context_.clock, context_.events, context_.rng);
 }
 

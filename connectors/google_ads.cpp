@@ -21,8 +21,6 @@ using namespace google;
 
 // Google: days, weeks and hours are kept for 37 months.
 constexpr int kept_months = 36;
-// Probed when the configured version has ended, the newest first.
-constexpr const char* known_versions[] = {"v27", "v26", "v25", "v24", "v23"};
 
 class GoogleAds final : public Connector {
  public:
@@ -133,16 +131,11 @@ std::optional<Day> GoogleAds::earliest(const StreamSpec& stream, const Partition
 task<void> GoogleAds::check_version(std::vector<Finding>& findings) {
   const bool good = co_await api_.alive(api_.version());
   if (good) co_return;
-  std::string others;
-  for (const std::string version : known_versions) {
-    const bool lives = version != api_.version() && co_await api_.alive(version);
-    if (lives) others += (others.empty() ? "" : ", ") + version;
-  }
-  findings.emplace_back(
-      Finding::Level::error,
-      fmt::format("version {} of the Google Ads API does not answer: {}", api_.version(),
-                  others.empty() ? "nor does any other; check base_url and the network"
-                                 : "it has ended or is not there yet; set api_version to one of " + others));
+  const auto others = co_await api_.other_versions();
+  findings.emplace_back(Finding::Level::error,
+                        fmt::format("version {} of the Google Ads API has ended, or is not there yet: set api_version "
+                                    "to one that is alive; {}",
+                                    api_.version(), others));
 }
 
 task<void> GoogleAds::check_customers(std::vector<Finding>& findings) {

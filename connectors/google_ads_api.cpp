@@ -15,6 +15,11 @@ using nlohmann::json;
 
 constexpr std::string_view scope = "https://www.googleapis.com/auth/adwords";
 constexpr const char* usual_token_url = "https://oauth2.googleapis.com/token";
+// Probed when the configured version has ended, the newest first.
+constexpr const char* known_versions[] = {"v27", "v26", "v25", "v24", "v23"};
+constexpr Duration versions_hold = 1h;
+// Google sets no limit, and advises one.
+constexpr int most_of_a_customer = 2;
 // How long an answer may bring nothing: large queries are worked on for minutes.
 constexpr Duration longest_silence = 5min;
 
@@ -27,6 +32,9 @@ constexpr Option options[] = {
     {.name = "service_account",
      .value = Value::secret,
      .help = "The JSON key file of a service account that is a user of the accounts, instead of the three above."},
+    {.name = "impersonated_email",
+     .value = Value::text,
+     .help = "A user for whom the service account acts, where the Workspace domain lets it; left out: for itself."},
     {.name = "login_customer_id",
      .value = Value::text,
      .help = "The manager through which the customers are reached, by its number."},
@@ -98,6 +106,8 @@ RateLimit limit_of_operations(const RateLimit& usual, double per_day) {
 // A user's three, or a service account.
 void check_credentials(const Settings& source) {
   const bool account = source.has("service_account");
+  if (!account && source.has("impersonated_email"))
+    throw Error(Remedy::give_up, "impersonated_email goes with service_account alone; leave it out");
   for (const auto* name : {"client_id", "client_secret", "refresh_token"}) {
     if (account && source.has(name))
       throw Error(Remedy::give_up,
@@ -120,12 +130,13 @@ GoogleApi::GoogleApi(const Settings& source, const ConnectorContext& context)
       context_(context),
       api_options_(read_api_options(source, context.source)),
       by_pages_(source.text("method") == "search"),
-      version_(source.text("api_version")) {
+      version_(source.text("api_version")),
+      probing_(context.executor, 1) {
   check_credentials(source);
   if (!source.refers("customers")) customers_ = read_customers(source);
   if (const auto per_day = source.integer("operations_per_day"); per_day > 0)
-    api_options_.own_limits.emplace(operations_bucket,
-                                    limit_of_operations(api_options_.limit, static_cast<double>(per_day)));
+    api_options_.budgets.emplace(operations_bucket,
+                                 limit_of_operations(api_options_.limit, static_cast<double>(per_day)));
 }
 
 void GoogleApi::open() {
@@ -145,6 +156,12 @@ void GoogleApi::open() {
   }
   std::optional<TextRef> developer_token;
   if (source_.has("developer_token")) developer_token = source_.reference("developer_token");
+  // The quota is the Cloud project's, and that is known by its credential.
+  api_options_.quotas = context_.quotas;
+  if (source_.has("client_id"))
+    api_options_.account = source_.text("client_id");
+  else if (context_.quotas)
+    api_options_.account = ServiceAccount::parse(source_.secret("service_account")).email;
   dialect_ = std::make_unique<GoogleDialect>(*http, context_.clock, std::move(tokens), developer_token, version_);
   api_ = std::make_unique<Api>(api_options_, *http, *dialect_, context_.clock, context_.events, context_.rng);
 }
@@ -154,7 +171,8 @@ OAuthToken::Grant GoogleApi::grant() const {
   const auto url = source_.has("token_url") ? source_.text("token_url") : std::string();
   if (source_.has("service_account"))
     return [source = source_, url](Instant now) {
-      const auto account = ServiceAccount::parse(source.secret("service_account"));
+      auto account = ServiceAccount::parse(source.secret("service_account"));
+      if (source.has("impersonated_email")) account.subject = source.text("impersonated_email");
       const auto own = account.token_url.empty() ? usual_token_url : account.token_url;
       const auto where = url.empty() ? own : url;
       return OAuthToken::Ask(where, assertion_form(account, std::string(scope), own, now));
@@ -180,7 +198,7 @@ const std::string& GoogleApi::login() {
 }
 
 ApiRequest GoogleApi::request(const char* method, const std::string& path, const std::string& customer,
-                              const Caller& caller) const {
+                              const Caller& caller) {
   HttpRequest http(method, fmt::format("{}/{}/{}", base_, version_, path));
   http.timeout = longest_silence;
   http.scope = customer;
@@ -192,9 +210,11 @@ ApiRequest GoogleApi::request(const char* method, const std::string& path, const
     buckets.push_back(customer);
   }
   if (http.method == "POST") http.headers.emplace_back("Content-Type", "application/json");
-  if (api_options_.own_limits.contains(operations_bucket)) buckets.emplace_back(operations_bucket);
+  if (api_options_.budgets.contains(operations_bucket)) buckets.emplace_back(operations_bucket);
   ApiRequest request(std::move(http), std::move(buckets), caller.priority);
   request.slice = caller.slice;
+  if (!customer.empty())
+    request.in_flight = &in_flight_.try_emplace(customer, context_.executor, most_of_a_customer).first->second;
   return request;
 }
 
@@ -202,7 +222,13 @@ task<void> GoogleApi::stream(std::string customer, std::string query, Caller cal
   open();
   auto asked = request("POST", fmt::format("customers/{}/googleAds:searchStream", customer), customer, caller);
   asked.http.body = json{{"query", query}}.dump();
-  co_await api_->stream(std::move(asked), reader);
+  std::optional<ApiError> failure;
+  try {
+    co_await api_->stream(std::move(asked), reader);
+  } catch (const ApiError& error) {
+    failure = error;
+  }
+  if (failure) co_await fail(*failure);
 }
 
 task<HttpResponse> GoogleApi::search(std::string customer, std::string query, std::string page_token, Caller caller) {
@@ -234,6 +260,7 @@ task<HttpResponse> GoogleApi::fields(std::string query, std::string page_token) 
   co_return co_await call(std::move(asked));
 }
 
+// Seen without a credential: 401 of a version that is alive, 404 of one that has ended or is not there yet.
 task<bool> GoogleApi::alive(std::string version) {
   open();
   auto* http = context_.http != nullptr ? context_.http : own_http_.get();
@@ -242,10 +269,51 @@ task<bool> GoogleApi::alive(std::string version) {
   co_return answer.status == 401;
 }
 
+task<std::string> GoogleApi::other_versions() {
+  const auto permit = co_await probing_.acquire();
+  const auto now = context_.clock.uptime();
+  if (probed_ && now - *probed_ < versions_hold) co_return others_;
+  others_.clear();
+  for (const std::string version : known_versions) {
+    bool lives = false;
+    try {
+      lives = version != version_ && co_await alive(version);
+    } catch (const Error&) {
+      // As good as dead to us.
+    }
+    if (lives) others_ += (others_.empty() ? "" : ", ") + version;
+  }
+  others_ = others_.empty() ? "none of the others that sluice knows answers either: check base_url and the network"
+                            : "these answer: " + others_;
+  probed_ = now;
+  co_return others_;
+}
+
+// Throws it again, and what else there is where the version has ended.
+task<void> GoogleApi::fail(ApiError error) {
+  if (error.reason() != reason::version) throw error;
+  const auto others = co_await other_versions();
+  throw ApiError(error.remedy(), error.reason(), fmt::format("{}; {}", error.what(), others), error.wait());
+}
+
 task<HttpResponse> GoogleApi::call(ApiRequest request) {
-  auto answer = co_await api_->call(std::move(request));
+  std::optional<ApiError> failure;
+  HttpResponse answer;
+  try {
+    answer = co_await api_->call(std::move(request));
+  } catch (const ApiError& error) {
+    failure = error;
+  }
+  if (failure) co_await fail(*failure);
   if (const auto theirs = date_of(answer)) ahead_ = context_.clock.now() - *theirs;
   co_return answer;
+}
+
+void GoogleApi::warn(const std::string& message) {
+  Notice notice;
+  notice.level = Level::warning;
+  notice.message = fmt::format("{}: {}", context_.source, message);
+  context_.events.emit(notice);
 }
 
 void GoogleApi::check_part(const std::string& part, const std::string& customer) {

@@ -38,6 +38,10 @@ class GoogleApi {
   task<HttpResponse> fields(std::string query, std::string page_token);
   // Whether the API knows the version; asks without the credential.
   task<bool> alive(std::string version);
+  // A sentence about which versions but the configured one are alive.
+  task<std::string> other_versions();
+  // Tells the log about something of the source that a person may want to look at.
+  void warn(const std::string& message);
 
   std::string waiting_for() { return api_ ? api_->waiting_for() : std::string(); }
   // The customers that the file names, as digits; none: all below login().
@@ -58,9 +62,9 @@ class GoogleApi {
 
  private:
   void open();
-  ApiRequest request(const char* method, const std::string& path, const std::string& customer,
-                     const Caller& caller) const;
+  ApiRequest request(const char* method, const std::string& path, const std::string& customer, const Caller& caller);
   task<HttpResponse> call(ApiRequest request);
+  task<void> fail(ApiError error);
   OAuthToken::Grant grant() const;
 
   Settings source_;
@@ -71,6 +75,10 @@ class GoogleApi {
   std::string base_, login_;
   std::vector<std::string> customers_;
   std::map<std::string, std::string> managers_;
+  std::map<std::string, Semaphore> in_flight_;  // of each customer
+  Semaphore probing_;
+  std::string others_;
+  std::optional<Duration> probed_;
   Duration ahead_{};  // our clock is, of Google's
   std::unique_ptr<HttpClient> own_http_;
   std::unique_ptr<GoogleDialect> dialect_;

@@ -217,11 +217,21 @@ task<std::vector<Customer>> Customers::fetch_accessible() {
   co_return all;
 }
 
+void Customers::tell_missing(const Customer& customer) {
+  if (told_missing_.insert(customer.id).second)
+    api_.warn(fmt::format("the table of customers misses {}, or has it as it was: {}", customer.id,
+                          customer.refused->what()));
+}
+
 task<void> Customers::read(const StreamSpec& stream, Output& out) {
   const auto customers = co_await fetch();
   std::string rows;
-  for (const auto& customer : customers)
-    if (!customer.refused) rows += fmt::format("{}{{\"customer\":{}}}", rows.empty() ? "" : ",", customer.given);
+  for (const auto& customer : customers) {
+    if (customer.refused)
+      tell_missing(customer);
+    else
+      rows += fmt::format("{}{{\"customer\":{}}}", rows.empty() ? "" : ",", customer.given);
+  }
   if (const auto* why = refusal_of(customers); why != nullptr && rows.empty()) throw Error(*why);
   RowReader reader(stream);
   auto page = reader.map("[" + rows + "]");

@@ -1,5 +1,6 @@
 #pragma once
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,14 @@ class Customers {
   // The same; where the customer refuses for itself alone, it is the only one, and its `refused` says why.
   task<std::vector<Customer>> ask_or_leave_out(std::string customer, std::string resource);
 
+  // Says it once.
+  void tell_missing(const Customer& customer);
+
   GoogleApi& api_;
   Semaphore asking_;
   std::optional<Duration> asked_;
   std::vector<Partition> known_;
+  std::set<std::string> told_missing_;
 };
 
 }  // namespace sluice::google

@@ -151,9 +151,9 @@ Verdict failed(Remedy remedy, std::string why, std::string what, std::optional<D
 
 Verdict version_ended(const std::string& said, const std::string& version) {
   return failed(
-      Remedy::give_up, "version",
+      Remedy::give_up, reason::version,
       fmt::format("{}: version {} of the Google Ads API has ended, or is not there yet: set api_version of the "
-                  "source to one that is alive (see `sluice check --connect`), and check base_url",
+                  "source to one that is alive",
                   said, version));
 }
 
@@ -204,7 +204,9 @@ Verdict judge_error(const json& error, int http, const std::string& customer, co
                     const std::function<std::string(std::string)>& scrub) {
   const Refusal refusal(error);
   const auto* rule = find_rule(refusal.kind, refusal.value);
-  const auto reaction = rule ? rule->reaction : reaction_by_status(http, refusal.status);
+  auto reaction = rule ? rule->reaction : reaction_by_status(http, refusal.status);
+  // Of a version that is gone Google's front end answers so, for every path.
+  if (http == 404 && refusal.kind.empty()) reaction = Reaction::version;
   const auto said = scrub(refusal.described(http));
   std::string_view advice = rule ? rule->advice : "";
   if (!rule && reaction == Reaction::stop && (http == 403 || refusal.status == "PERMISSION_DENIED"))

@@ -20,6 +20,7 @@ inline constexpr const char* no_access = "no_access";            // to this cust
 inline constexpr const char* customer_quota = "customer_quota";  // of this customer, used up for long
 inline constexpr const char* project_quota = "project_quota";    // of the whole project, used up for long
 inline constexpr const char* stale_page = "stale_page";          // the page token has ended
+inline constexpr const char* version = "version";                // of the API: it has ended, or is not there yet
 }  // namespace reason
 
 // How the Google Ads API is signed and how its answers are judged.

@@ -21,6 +21,13 @@ using nlohmann::json;
 constexpr const char* rows_member = "results";
 // After so many answers that broke off midway, a window is asked for in halves.
 constexpr int most_breaks = 2;
+
+// The API was asked as often as `retry` allows, and did not begin to answer: the report may be too much for it.
+bool may_be_too_much(const Error& error) {
+  const auto* refused = dynamic_cast<const ApiError*>(&error);
+  if (refused == nullptr || refused->remedy() != Remedy::retry) return false;
+  return refused->reason() == "server_error" || refused->reason() == "timeout" || refused->reason() == "connection";
+}
 constexpr std::size_t most_hints = 1000;
 constexpr std::size_t most_changes = 10'000;  // Google: in one answer about changes
 
@@ -191,7 +198,10 @@ task<void> Reports::read_days(Job& job, DayWindow days) {
     broken_.erase(name);
   } catch (const Error& error) {
     if (broken_.size() > most_hints) broken_.clear();
-    if (error.remedy() == Remedy::retry && job.given) ++broken_[name];
+    if (!job.given && may_be_too_much(error))
+      broken_[name] = most_breaks;
+    else if (job.given && error.remedy() == Remedy::retry)
+      ++broken_[name];
     throw;
   }
 }

@@ -37,7 +37,7 @@ class Reports {
   task<void> read_pages(Job& job, const std::string& query);
 
   GoogleApi& api_;
-  std::map<std::string, int> broken_;  // windows whose answer broke off midway → how often
+  std::map<std::string, int> broken_;  // windows whose answer broke off, or never began → how often
 };
 
 }  // namespace sluice::google

@@ -114,7 +114,7 @@ const std::vector<Builtin>& builtins() {
        "click_view.keyword_info.text, click_view.keyword_info.match_type, click_view.page_number, "
        "click_view.area_of_interest.country, click_view.area_of_interest.city, "
        "click_view.location_of_presence.country, click_view.location_of_presence.city, metrics.clicks FROM click_view",
-       {"click_view_gclid"},
+       {},
        click_lookback},
       {"change_events",
        "Changes that people and tools made, of the last 30 days",
@@ -163,6 +163,11 @@ StreamSpec spec_of(const Builtin& builtin) {
   spec.key.insert(spec.key.end(), builtin.key.begin(), builtin.key.end());
   if (spec.cursor == Cursor::date) spec.lookback = builtin.lookback;
   if (spec.from == "customers") spec.partition_column.clear();
+  // Not every click has a gclid (Google: clicks of App campaigns have none): a day is replaced as a whole.
+  if (spec.from == "clicks") {
+    spec.mode = LoadMode::append;
+    spec.key.clear();
+  }
   if (spec.from == "change_events") {
     spec.cursor = Cursor::value;
     spec.settle = 10min;  // Google: changes show within three minutes

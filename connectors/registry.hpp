@@ -17,7 +17,9 @@ struct ConnectorContext {
   Clock& clock;
   Events& events;
   Rng& rng;
-  class HttpClient* http = nullptr;  // tests put a scripted one here; otherwise the connector makes its own
+  class HttpClient* http = nullptr;           // tests put a scripted one here; otherwise the connector makes its own
+  class InFlightLimits* in_flight = nullptr;  // of the process; none where a source is alone
+  class QuotaStore* quotas = nullptr;         // what is remembered of the source's quotas; none: nothing is
 };
 
 // One row per kind of source, in registry.cpp (docs/adding-a-connector.md).

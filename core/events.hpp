@@ -36,6 +36,11 @@ struct BucketWaited {
   std::string source, bucket;
   Duration waited{};
 };
+// A call that counts against a budget (the operations of a day) was sent.
+struct BudgetSpent {
+  std::string source, bucket;
+  double cost = 0;
+};
 struct Throttled {
   std::string source, bucket, message;
   Duration pause{};
@@ -120,9 +125,10 @@ struct Notice {
   std::string message;
 };
 
-using Event = std::variant<RequestDone, RequestRetried, BucketState, BucketWaited, Throttled, VersionWarning,
-                           RunStarted, RunEnded, RunPlanned, SliceStarted, SliceProgress, SliceEnded, WatermarkMoved,
-                           QuarantineSize, SchemaChanged, TransactionDone, SinkState, FireMissed, Notice>;
+using Event =
+    std::variant<RequestDone, RequestRetried, BucketState, BucketWaited, BudgetSpent, Throttled, VersionWarning,
+                 RunStarted, RunEnded, RunPlanned, SliceStarted, SliceProgress, SliceEnded, WatermarkMoved,
+                 QuarantineSize, SchemaChanged, TransactionDone, SinkState, FireMissed, Notice>;
 
 class Events {
  public:

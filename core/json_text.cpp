@@ -293,6 +293,39 @@ std::optional<std::size_t> unescape_json(std::string_view inner, char* out, std:
   return static_cast<std::size_t>(out - begin);
 }
 
+std::string shortened_json(std::string_view json, std::size_t most) {
+  if (json.size() <= most) return std::string(json);
+  const auto full = most - std::min<std::size_t>(most / 4, 64u << 10);  // what follows the lists has room too
+  std::string shorter, open;
+  std::size_t from = 0;                   // what follows is not yet in `shorter`
+  std::optional<std::size_t> left_after;  // how deep the list is whose other elements are left out
+  bool in_text = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      open += c;
+    } else if ((c == '}' || c == ']') && !open.empty()) {
+      if (left_after == open.size()) {
+        left_after.reset();
+        from = i;
+      }
+      open.pop_back();
+    } else if (c == ',' && !left_after && !open.empty() && open.find('[') == open.size() - 1 &&
+               shorter.size() + (i - from) > full) {
+      shorter += json.substr(from, i - from);
+      left_after = open.size();
+    }
+  }
+  if (!left_after) shorter += json.substr(from);
+  if (shorter.size() > most) shorter.resize(most);
+  return shorter;
+}
+
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {

@@ -25,6 +25,10 @@ std::size_t json_number_size(std::string_view text);
 // for `inner.size()` bytes. The size written; nothing when an escape is not one.
 std::optional<std::size_t> unescape_json(std::string_view inner, char* out, std::int64_t& repaired);
 
+// The document with fewer elements in its outermost lists, so that it has at most about `most` bytes and is JSON all
+// the same; what is no JSON, or has no such lists, is cut.
+std::string shortened_json(std::string_view json, std::size_t most);
+
 // Appends `text` as a JSON string.
 void append_json_string(std::string& out, std::string_view text);
 

@@ -59,7 +59,7 @@ std::shared_ptr<Engine::MadeSource> Engine::made_source(const std::string& name)
   const auto* settings = configuration_->source(name);
   if (!settings) throw Error(Remedy::give_up, fmt::format("there is no source {} in {}", name, configuration_->file));
   if (settings->settings.node()) hide(*settings->settings.node(), log_);
-  const ConnectorContext context{name, executor_, clock_, events_, rng_};
+  const ConnectorContext context{name, executor_, clock_, events_, rng_, nullptr, &in_flight_, quotas_};
   auto made = std::make_shared<MadeSource>(settings->kind->make(settings->settings, context), executor_);
   return sources_.emplace(name, std::move(made)).first->second;
 }

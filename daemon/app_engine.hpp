@@ -5,6 +5,8 @@
 
 #include "daemon/configuration.hpp"
 #include "daemon/log.hpp"
+#include "net/in_flight.hpp"
+#include "net/quota_store.hpp"
 #include "scheduler/replay.hpp"
 #include "scheduler/run.hpp"
 
@@ -17,6 +19,9 @@ class Engine {
   Engine(asio::any_io_executor executor, Clock& clock, Events& events, Log& log, std::int64_t memory);
   ~Engine();
 
+  // Sources that are made from now on leave what they spent of their quotas there. Only where runs are recorded too: a
+  // command that looks must not make the state's file.
+  void keep_quotas(QuotaStore& quotas) { quotas_ = &quotas; }
   // What is unchanged goes on as it is; runs keep what they began with.
   void configure(std::shared_ptr<const Configuration> configuration);
 
@@ -44,6 +49,8 @@ class Engine {
   Events& events_;
   Log& log_;
   Rng rng_;
+  InFlightLimits in_flight_;
+  QuotaStore* quotas_ = nullptr;
   Semaphore memory_;
   Remembered remembered_;
   std::shared_ptr<const Configuration> configuration_;

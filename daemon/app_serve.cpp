@@ -34,6 +34,7 @@ task<void> Daemon::start() {
   auto options = server_options(*app_.configuration);
   for (const auto& token : options.tokens) app_.log.hide(token.token);
   co_await app_.state.probe();
+  app_.engine.keep_quotas(app_.state);
   co_await remember();
   auto pipelines = locked_pipelines();
   co_await scheduler_.replace_pipelines(std::move(pipelines));

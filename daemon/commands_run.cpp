@@ -57,6 +57,7 @@ task<void> run_one(App& app, Semaphore& slots, RunOptions options, std::string p
 
 // Makes what the pipeline needs: a reference that does not resolve is said before anything has begun.
 void resolve(App& app, const Pipeline& pipeline) {
+  app.engine.keep_quotas(app.state);
   app.engine.connector(pipeline.source);
   app.engine.sink(pipeline.sink);
   for (const auto& stream : pipeline.streams) stream.transform.load_key();

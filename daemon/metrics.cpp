@@ -160,6 +160,8 @@ struct Metrics::Impl {
   Series<Gauge> tokens = series<Gauge>("rate_limit_tokens", "Requests that may be made at once.", {"source", "bucket"});
   Series<Counter> waited =
       series<Counter>("rate_limit_wait_seconds_total", "Time spent waiting for the rate limit.", {"source", "bucket"});
+  Series<Counter> spent =
+      series<Counter>("rate_limit_spent_total", "Spent of a budget, like a day's operations.", {"source", "bucket"});
   Series<Counter> throttled =
       series<Counter>("rate_limit_throttled_total", "Answers that refused us for asking too much.", {"source"});
   Series<Gauge> utilization = series<Gauge>("rate_limit_upstream_utilization_ratio",
@@ -192,6 +194,7 @@ struct Metrics::Impl {
   void on(const RequestRetried& e);
   void on(const BucketState& e);
   void on(const BucketWaited& e);
+  void on(const BudgetSpent& e);
   void on(const Throttled& e);
   void on(const VersionWarning& e);
   void on(const RunStarted& e);
@@ -258,7 +261,7 @@ void Metrics::Impl::forget() {
              schema_changes);
   objective.forget_if([&](const Values& v) { return !with_objective.contains(v); });
   forget_all([&](const Values& v) { return !sources.contains(v[0]); }, requests, request_duration, received, retries,
-             tokens, waited, throttled, utilization, version_warnings);
+             tokens, waited, spent, throttled, utilization, version_warnings);
   forget_all([&](const Values& v) { return !sinks.contains(v[0]); }, sink_up, commit_duration, transactions);
 }
 
@@ -283,6 +286,10 @@ void Metrics::Impl::on(const BucketWaited& e) {
   if (!sources.contains(e.source)) return;
   if (waited.has({e.source, e.bucket}) || waited.count(e.source) < most_buckets_per_source)
     waited.at({e.source, e.bucket}).Increment(seconds(e.waited));
+}
+
+void Metrics::Impl::on(const BudgetSpent& e) {
+  if (sources.contains(e.source)) spent.at({e.source, e.bucket}).Increment(e.cost);
 }
 
 void Metrics::Impl::on(const Throttled& e) {

@@ -42,6 +42,12 @@ CREATE TABLE watermarks(
 CREATE TABLE run_logs(
   run TEXT, number INTEGER, time INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,
   PRIMARY KEY(run, number)) WITHOUT ROWID;
+)",
+                                        R"(
+CREATE TABLE quotas(
+  source TEXT, bucket TEXT, account TEXT NOT NULL, told INTEGER NOT NULL, tokens REAL NOT NULL,
+  backfill_tokens REAL NOT NULL, closed_until INTEGER, reason TEXT NOT NULL, message TEXT NOT NULL,
+  PRIMARY KEY(source, bucket)) WITHOUT ROWID;
 )"};
 constexpr int schema_version = std::size(schema_steps);
 
@@ -291,6 +297,39 @@ task<PipelineState> SqliteStateStore::pipeline(const std::string& name) {
     return state;
   };
   co_return co_await worker_.run(std::move(read));
+}
+
+task<std::vector<QuotaRecord>> SqliteStateStore::quotas(std::string source) {
+  auto read = [this, source = std::move(source)] {
+    std::vector<QuotaRecord> all;
+    auto rows = database().prepare(
+        "SELECT bucket, account, told, tokens, backfill_tokens, closed_until, reason, message FROM quotas WHERE source "
+        "= ?");
+    rows.bind_all(source);
+    while (rows.step()) {
+      auto& quota = all.emplace_back();
+      quota.source = source;
+      quota.bucket = rows.text(0);
+      quota.account = rows.text(1);
+      quota.told = instant(rows.integer(2));
+      quota.tokens = rows.real(3);
+      quota.backfill_tokens = rows.real(4);
+      quota.closed_until = instant(rows.maybe_integer(5));
+      quota.reason = rows.text(6);
+      quota.message = rows.text(7);
+    }
+    return all;
+  };
+  co_return co_await worker_.run(std::move(read));
+}
+
+task<void> SqliteStateStore::keep_quota(QuotaRecord quota) {
+  std::function<void(Database&)> change = [quota = std::move(quota)](Database& db) {
+    db.run("INSERT OR REPLACE INTO quotas VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", quota.source, quota.bucket,
+           quota.account, ticks(quota.told), quota.tokens, quota.backfill_tokens, ticks(quota.closed_until),
+           quota.reason, quota.message);
+  };
+  co_await write(std::move(change));
 }
 
 task<void> SqliteStateStore::set_paused(const std::string& pipeline, bool paused) {

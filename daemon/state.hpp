@@ -8,6 +8,7 @@
 #include "core/state.hpp"
 #include "core/worker.hpp"
 #include "db/sqlite.hpp"
+#include "net/quota_store.hpp"
 
 namespace sluice {
 
@@ -21,7 +22,7 @@ struct RunLine {
 
 // The state in an SQLite file, which another process may read while the daemon runs. The file is opened at the first
 // call, so that what is wrong with it is that call's error.
-class SqliteStateStore final : public StateStore {
+class SqliteStateStore final : public StateStore, public QuotaStore {
  public:
   // read_write makes the file and its folders where they are missing.
   SqliteStateStore(std::string path, asio::any_io_executor executor, Clock& clock,
@@ -37,6 +38,8 @@ class SqliteStateStore final : public StateStore {
   task<std::optional<RunRecord>> run(const std::string& id) override;
   task<std::vector<RunRecord>> close_orphans(const std::string& pipeline) override;
   task<void> probe() override;
+  task<std::vector<QuotaRecord>> quotas(std::string source) override;
+  task<void> keep_quota(QuotaRecord quota) override;
 
   // Those whose id begins so, the newest first.
   task<std::vector<RunRecord>> runs_beginning(std::string id, std::size_t limit);

@@ -116,17 +116,20 @@ task<void> Api::stream(ApiRequest request, BodyReader& reader) {
 
 task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
   if (!meeting_) meeting_.emplace(co_await asio::this_coro::executor);
+  if (!remembered_) co_await remember();
   Attempts attempts;
   attempts.began = clock_.uptime();
   while (true) {
     co_await wait_turn(request, attempts);
+    co_await keep_quotas();  // before it is sent: what is spent is spent, whatever becomes of this process
     ++attempts.tries;
     Semaphore::Permit permit;
     if (request.in_flight) permit = co_await request.in_flight->acquire();
     Exchange result = co_await exchange(request, reader);
     permit.release();
+    if (result.sent) tell_spent(request);
     if (!result.error) co_return result;
-    if (!result.sent) give_back(request);
+    if (!result.sent) take(request, -request.cost);
     co_await recover(request, attempts, result);
   }
 }
@@ -191,7 +194,7 @@ task<void> Api::stand_in_line(const ApiRequest& request, Attempts& attempts) {
     attempts.waited += slept;
     events_.emit(BucketWaited{options_.source, name, slept});
   }
-  for (const auto& name : request.buckets) bucket(name).take(clock_.uptime(), request.cost, request.priority);
+  take(request, request.cost);
   place.served = true;
 }
 
@@ -290,6 +293,7 @@ task<void> Api::recover(const ApiRequest& request, Attempts& attempts, const Exc
     delay = options_.retry.delay(attempts.failures, spent, *failed.error, rng_);
   if (remedy == Remedy::postpone)
     for (const auto& name : buckets_of(request, failed.throttled_bucket)) close(name, *failed.error, failed.reason);
+  co_await keep_quotas();
   if (!delay) throw failure(request, attempts, *failed.error, failed.reason);
   events_.emit(RequestRetried{options_.source, failed.reason, failed.error->what(), *delay});
   co_await sleep(request, *delay);
@@ -334,13 +338,67 @@ void Api::refuse_if_closed(const ApiRequest& request, const Attempts& attempts) 
 void Api::close(const std::string& name, const Error& error, const std::string& reason) {
   const auto until = clock_.uptime() + error.wait().value_or(Duration::zero());
   closed_.insert_or_assign(name, Closed{until, reason, error.what()});
+  unkept_.insert(name);
   if (meeting_) meeting_->sooner.notify_all();
 }
 
-// Nothing of the call has left.
-void Api::give_back(const ApiRequest& request) {
-  for (const auto& name : request.buckets) bucket(name).take(clock_.uptime(), -request.cost, request.priority);
-  meeting_->sooner.notify_all();
+// Below zero where nothing of the call has left after all.
+void Api::take(const ApiRequest& request, double cost) {
+  for (const auto& name : request.buckets) {
+    bucket(name).take(clock_.uptime(), cost, request.priority);
+    if (options_.budgets.contains(name)) unkept_.insert(name);
+  }
+  if (cost < 0) meeting_->sooner.notify_all();
+}
+
+task<void> Api::remember() {
+  const auto permit = co_await meeting_->remembering.acquire();
+  if (remembered_) co_return;
+  std::vector<QuotaRecord> known;
+  try {
+    if (options_.quotas) known = co_await options_.quotas->quotas(options_.source);
+  } catch (const Error&) {
+    // Then it begins as if nothing had been spent; the state's own health check says what is wrong.
+  }
+  remembered_ = true;
+  for (const auto& quota : known) {
+    if (quota.account != options_.account) continue;
+    const auto now = clock_.now();
+    if (options_.budgets.contains(quota.bucket))
+      bucket(quota.bucket).restore(quota.tokens, quota.backfill_tokens, now - quota.told);
+    if (quota.closed_until && *quota.closed_until > now)
+      closed_.insert_or_assign(quota.bucket,
+                               Closed{clock_.uptime() + (*quota.closed_until - now), quota.reason, quota.message});
+  }
+}
+
+QuotaRecord Api::quota_of(const std::string& name) {
+  QuotaRecord quota;
+  quota.source = options_.source;
+  quota.bucket = name;
+  quota.account = options_.account;
+  quota.told = clock_.now();
+  quota.tokens = bucket(name).tokens(clock_.uptime());
+  quota.backfill_tokens = bucket(name).backfill_tokens(clock_.uptime());
+  const auto closed = closed_.find(name);
+  if (closed == closed_.end() || closed->second.until <= clock_.uptime()) return quota;
+  quota.closed_until = quota.told + (closed->second.until - clock_.uptime());
+  quota.reason = closed->second.reason;
+  quota.message = closed->second.message;
+  return quota;
+}
+
+task<void> Api::keep_quotas() {
+  const auto names = std::exchange(unkept_, {});
+  if (!options_.quotas) co_return;
+  for (const auto& name : names) {
+    auto quota = quota_of(name);
+    try {
+      co_await options_.quotas->keep_quota(std::move(quota));
+    } catch (const Error&) {
+      // As above.
+    }
+  }
 }
 
 void Api::throttled(const Verdict& verdict) {
@@ -379,8 +437,8 @@ task<void> Api::pause(const ApiRequest& request, Attempts& attempts, const Excha
 TokenBucket& Api::bucket(const std::string& name) {
   const auto known = buckets_.find(name);
   if (known != buckets_.end()) return known->second;
-  const auto own = options_.own_limits.find(name);
-  const auto& limit = own == options_.own_limits.end() ? options_.limit : own->second;
+  const auto own = options_.budgets.find(name);
+  const auto& limit = own == options_.budgets.end() ? options_.limit : own->second;
   return buckets_.try_emplace(name, limit, clock_.uptime()).first->second;
 }
 
@@ -419,6 +477,11 @@ void Api::tell_state(const std::string& name) {
 
 void Api::tell_trouble(const std::string& name, const std::string& message) {
   events_.emit(Throttled{options_.source, name, message, bucket(name).paused_until() - clock_.uptime()});
+}
+
+void Api::tell_spent(const ApiRequest& request) {
+  for (const auto& name : request.buckets)
+    if (options_.budgets.contains(name)) events_.emit(BudgetSpent{options_.source, name, request.cost});
 }
 
 // Said when the pacing begins and when it ends; what it is meanwhile shows in the metrics.

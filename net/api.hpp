@@ -10,6 +10,7 @@
 #include "core/events.hpp"
 #include "core/retry.hpp"
 #include "net/http.hpp"
+#include "net/quota_store.hpp"
 #include "net/token_bucket.hpp"
 
 namespace sluice {
@@ -76,7 +77,9 @@ struct ApiOptions {
   std::string source;
   RateLimit limit;
   RetryPolicy retry;
-  std::map<std::string, RateLimit> own_limits{};  // of buckets that `limit` does not fit, by name
+  std::map<std::string, RateLimit> budgets{};  // of buckets with a limit of their own, by name: counted, and remembered
+  QuotaStore* quotas = nullptr;                // none: a new process knows nothing of the old one's
+  std::string account{};                       // whose quotas these are
 };
 
 // One credential of one API, shared by all pipelines that use it: signs, paces, sends, judges, retries.
@@ -112,8 +115,9 @@ class Api {
   // What the tasks that use the Api wait for. Made by the first of them: it knows the executor.
   struct Meeting {
     Signal sooner;  // a turn may come earlier than was foreseen
-    Semaphore renewing;
-    explicit Meeting(const asio::any_io_executor& executor) : sooner(executor), renewing(executor, 1) {}
+    Semaphore renewing, remembering;
+    explicit Meeting(const asio::any_io_executor& executor)
+        : sooner(executor), renewing(executor, 1), remembering(executor, 1) {}
   };
 
   task<Exchange> repeat(ApiRequest request, BodyReader* reader);
@@ -128,11 +132,16 @@ class Api {
   task<bool> renew_after(std::int64_t renewals_seen);
   task<void> pause(const ApiRequest& request, Attempts& attempts, const Exchange& failed);
 
+  // What the last process left.
+  task<void> remember();
+  // Leaves what has changed to the next process; what the store throws is not the calls' business.
+  task<void> keep_quotas();
+  QuotaRecord quota_of(const std::string& name);
+  void take(const ApiRequest& request, double cost);
   // Throws the error that closed one of the call's buckets, with what is left of its wait.
   void refuse_if_closed(const ApiRequest& request, const Attempts& attempts) const;
   void close(const std::string& name, const Error& error, const std::string& reason);
   void throttle(const std::string& name, const Error& error);
-  void give_back(const ApiRequest& request);
   // As the caller gets it: who, what, where, and what to do.
   ApiError failure(const ApiRequest& request, const Attempts& attempts, const Error& error,
                    const std::string& reason) const;
@@ -141,6 +150,7 @@ class Api {
   TokenBucket& bucket(const std::string& name);
   void learn(const ApiRequest& request, const Verdict& verdict);
   void tell_state(const std::string& name);
+  void tell_spent(const ApiRequest& request);
   void tell_trouble(const std::string& name, const std::string& message);
   void tell_pace(const std::string& name);
 
@@ -152,6 +162,8 @@ class Api {
   Rng& rng_;
   std::map<std::string, TokenBucket> buckets_;
   std::map<std::string, Closed> closed_;
+  std::set<std::string> unkept_;  // buckets of which the next process has to know more
+  bool remembered_ = false;
   Line queue_;
   std::optional<Meeting> meeting_;
   std::int64_t renewals_ = 0;         // how often a new credential was asked for, with whatever result

@@ -141,8 +141,8 @@ Headers assertion_form(const ServiceAccount& account, const std::string& scope, 
   const auto issued = std::chrono::floor<std::chrono::seconds>(now.time_since_epoch()).count();
   json header{{"alg", "RS256"}, {"typ", "JWT"}};
   if (!account.key_id.empty()) header["kid"] = account.key_id;
-  const json claims{
-      {"iss", account.email}, {"scope", scope}, {"aud", audience}, {"iat", issued}, {"exp", issued + 3600}};
+  json claims{{"iss", account.email}, {"scope", scope}, {"aud", audience}, {"iat", issued}, {"exp", issued + 3600}};
+  if (!account.subject.empty()) claims["sub"] = account.subject;
   const auto message = base64url(header.dump()) + "." + base64url(claims.dump());
   Headers form;
   form.emplace_back("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");

@@ -40,7 +40,8 @@ class OAuthToken {
 // A service account's key, as the JSON file that Google gives out has it.
 struct ServiceAccount {
   std::string email, key_id, token_url;
-  Secret key;  // PEM
+  Secret key;           // PEM
+  std::string subject;  // the user that it acts for, where a domain lets it; empty: itself. Not in the file
   // Throws Error(give_up) that says what is missing, never what is there.
   static ServiceAccount parse(const Secret& json);
 };

@@ -140,6 +140,18 @@ bool TokenBucket::usage(Duration now, double fraction, std::optional<Duration> r
   return false;
 }
 
+double TokenBucket::backfill_tokens(Duration now) const {
+  return refilled(backfill_, now, Priority::backfill);
+}
+
+void TokenBucket::restore(double tokens, double backfill_tokens, Duration ago) {
+  const auto grown = [&](double left, Priority priority) {
+    return std::min(capacity(priority), left + seconds(std::max(ago, Duration::zero())) * rate(priority));
+  };
+  all_.tokens = grown(tokens, Priority::scheduled);
+  backfill_.tokens = grown(backfill_tokens, Priority::backfill);
+}
+
 double TokenBucket::tokens(Duration now) const {
   return refilled(all_, now, Priority::scheduled);
 }

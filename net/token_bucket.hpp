@@ -41,6 +41,10 @@ class TokenBucket {
   bool usage(Duration now, double fraction, std::optional<Duration> regain);
 
   double tokens(Duration now) const;
+  // What is left for backfills.
+  double backfill_tokens(Duration now) const;
+  // As another process left them, so long ago.
+  void restore(double tokens, double backfill_tokens, Duration ago);
   double rate() const { return rate(Priority::scheduled); }  // at present, per second
   std::optional<double> utilization() const { return utilization_; }
   Duration paused_until() const { return paused_until_; }

@@ -143,7 +143,9 @@ const std::map<std::string_view, Field>& fields() {
       {"geographic_view.country_criterion_id",
        {"INT64", WRITE(put(out, kCountries[static_cast<std::size_t>(row.nth) % std::size(kCountries)]))}},
       {"geographic_view.location_type", {"ENUM", WRITE(put(out, "LOCATION_OF_PRESENCE"))}},
-      {"click_view.gclid", {"STRING", WRITE(put(out, fmt::format("Cj0KCQ{:016x}", row.hash)))}},
+      // Clicks of App campaigns have none.
+      {"click_view.gclid",
+       {"STRING", WRITE(put(out, row.campaign->hash % 5 == 1 ? "" : fmt::format("Cj0KCQ{:016x}", row.hash)))}},
       {"click_view.ad_group_ad",
        {"RESOURCE_NAME",
         WRITE(put(out, fmt::format("{}/adGroupAds/{}~{}", customer_path(row), id_of(*row.ad_group), id_of(*row.ad))))}},

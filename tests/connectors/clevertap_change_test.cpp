@@ -1,3 +1,4 @@
+#include "connectors/clevertap_api.hpp"
 #include "scheduler/run.hpp"
 #include "tests/connectors/clevertap_fixture.hpp"
 #include "tests/support/memory_sink.hpp"
@@ -175,6 +176,46 @@ api_profile:
 
   CHECK_THROWS_WITH(CleverTap("region: in1\napi_profile: {entries: {key.record: data}}"),
                     Contains("key.record") && Contains("key.records"));
+}
+
+TEST_CASE("clevertap: what is asked for by POST may be asked for by GET, as the profile says") {
+  CleverTap app("region: in1\napi_profile: {entries: {method.events: GET, method.event_counts: GET}}");
+  app.http.expect("GET /1/events.json")
+      .with("event_name", "Charged & paid")
+      .with("from", "20260301")
+      .with("to", "20260301")
+      .with("batch_size", "5000")
+      .reply(200, R"({"status":"success","cursor":"c1"})");
+  app.http.expect("GET /1/events.json").with("cursor", "c1").reply(200, records({record()}));
+  CHECK(app.read(app.stream("events"), CleverTap::day("Charged & paid")).rows.size() == 1);
+  app.http.expect(std::string("GET ") + CleverTap::counts)
+      .with("event_name", "Charged")
+      .reply(200, R"({"status":"success","count":3})");
+  CHECK(app.read(app.stream("event_counts"), CleverTap::day()).rows.size() == 1);
+  CHECK_THROWS_WITH(CleverTap("region: in1\napi_profile: {entries: {method.events: PUT}}"),
+                    Contains("method.events") && Contains("expected GET or POST"));
+}
+
+TEST_CASE("clevertap: of a large page that is not understood so much is kept that the new profile reads it") {
+  std::vector<std::string> many(40'000, record());
+  many.push_back(record("20260301093001"));
+  auto page = records(many, "c2");
+  REQUIRE(page.size() > ct::most_kept + 1'000'000);
+  page.replace(page.find("\"records\""), 9, "\"data\"");
+  page.insert(page.size() - 1, R"(,"later":1)");
+  CleverTap app;
+  app.begin();
+  app.page(page);
+  const auto kept = app.failure<UnknownStructure>().answer();
+  CHECK(kept.size() < ct::most_kept);
+  CHECK(kept.size() > ct::most_kept - 200'000);
+  const auto document = json::parse(kept);
+  CHECK(document["next_cursor"] == "c2");
+  CHECK(document["later"] == 1);
+  CleverTap next("region: in1\napi_profile: {entries: {key.records: data}}");
+  const auto rows = next.connector->parse(next.stream("events"), "", kept);
+  CHECK(rows.rows() == document["data"].size());
+  CHECK(rows.rejects.empty());
 }
 
 TEST_CASE("clevertap: new members are noticed, and new properties land in event_props") {

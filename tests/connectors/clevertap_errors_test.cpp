@@ -151,6 +151,28 @@ TEST_CASE("clevertap: fewer requests are under way where in_flight says so") {
   CHECK(app.http.most_in_flight() == 1);
 }
 
+TEST_CASE("clevertap: sources of one account share its places") {
+  CleverTap app;
+  app.http.latency(1s);
+  app.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, R"({"status":"success","count":1})"); });
+  const auto other = app.another("other");
+  const auto counts = app.stream("event_counts");
+  KeptOutput counted(counts);
+  std::vector<Slice> slices;
+  for (int i = 0; i < 3; ++i) slices.push_back(CleverTap::day("e" + std::to_string(i)));
+  const auto read_all = [&]() -> task<void> {
+    TaskGroup group(app.world.executor());
+    for (const auto& slice : slices) {
+      group.spawn(app.connector->read(counts, slice, counted));
+      group.spawn(other->read(counts, slice, counted));
+    }
+    co_await group.join();
+  };
+  app.world.run(read_all());
+  CHECK(counted.rows.size() == 6);
+  CHECK(app.http.most_in_flight() == 3);
+}
+
 TEST_CASE("clevertap: a new passcode is read when the old one is refused") {
   CleverTap app;
   app.passcodes.emplace_back("CANARY-old");

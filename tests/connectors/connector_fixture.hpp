@@ -6,6 +6,7 @@
 #include "connectors/registry.hpp"
 #include "daemon/options.hpp"
 #include "daemon/yaml.hpp"
+#include "net/in_flight.hpp"
 #include "tests/connectors/kept_output.hpp"
 #include "tests/support/events.hpp"
 #include "tests/support/scripted_http.hpp"
@@ -26,12 +27,11 @@ struct ConnectorBench {
 
   // `source`: the options of the source, as YAML.
   ConnectorBench(const ConnectorKind& kind, const std::string& name, const std::string& source)
-      : stream_options_(stream_options(kind)) {
+      : kind_(kind), stream_options_(stream_options(kind)) {
     Faults faults;
-    const auto settings = parse_settings(source, "test.yaml", kind.source_options, faults);
+    settings_ = parse_settings(source, "test.yaml", kind.source_options, faults);
     for (const auto& fault : faults) FAIL(to_string(fault));
-    const ConnectorContext context{name, world.executor(), world.clock(), seen, rng, &http};
-    connector = kind.make(settings, context);
+    connector = another(name);
     if (!http.requests().empty()) FAIL("made a request before it was asked for anything");
   }
   ~ConnectorBench() {
@@ -43,6 +43,12 @@ struct ConnectorBench {
     }
     for (const auto& e : seen.of<RequestRetried>()) CHECK(e.message.find("canary") == std::string::npos);
     for (const auto& e : seen.of<Throttled>()) CHECK(e.message.find("canary") == std::string::npos);
+  }
+
+  // Another source of the same process, with the same options.
+  std::unique_ptr<Connector> another(const std::string& name) {
+    const ConnectorContext context{name, world.executor(), world.clock(), seen, rng, &http, &in_flight_};
+    return kind_.make(settings_, context);
   }
 
   StreamSpec stream(const std::string& from, const std::string& yaml = "{}") {
@@ -77,6 +83,9 @@ struct ConnectorBench {
   }
 
  private:
+  ConnectorKind kind_;
+  InFlightLimits in_flight_;
+  Settings settings_;
   std::vector<Option> stream_options_;  // what a stream may say in sluice.yaml
 };
 

@@ -192,6 +192,22 @@ TEST_CASE("google: the stream customers has all of them, cancelled ones and mana
   CHECK(out.column("customer_manager") == std::vector<std::string>{"1", "0"});
 }
 
+TEST_CASE("google: a customer that the stream customers cannot have is said once, the others are loaded") {
+  Google google("customers: [\"11\", \"12\"]");
+  const auto spec = google.stream("customers");
+  google.expect_token();
+  for (int i = 0; i < 2; ++i) {
+    google.expect_search("FROM customer ", "11").reply(403, denied);
+    google.expect_search("FROM customer ", "12").reply(200, page({named("12")}));
+    CHECK(google.read(spec, Slice::whole(Partition(""))).column("customer_id") == std::vector<std::string>{"12"});
+  }
+  const auto& notices = google.seen.of<Notice>();
+  REQUIRE(notices.size() == 1);
+  CHECK(notices[0].level == Level::warning);
+  CHECK_THAT(notices[0].message, Catch::StartsWith("google: the table of customers misses 11") &&
+                                     Catch::Contains("USER_PERMISSION_DENIED") && !Catch::Contains("canary"));
+}
+
 TEST_CASE("google: what the API does not say of a customer is NULL, neither empty nor false") {
   Google google("customers: [\"11\"]");
   google.expect_token();

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tests/connectors/google_ads_fixture.hpp"
+#include "tests/support/base64.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
@@ -141,6 +142,31 @@ TEST_CASE("google: an answer without its closing bracket is truncated; a window 
   CHECK(google.read(spec, google.days("2026-03-01", 4)).rows.size() == 1);
 }
 
+TEST_CASE("google: a window that the API does not begin to answer is halved, down to single days") {
+  Google google("customers: [\"11\"]\nretry: {attempts: 2}");
+  const auto spec = google.stream("campaign_performance");
+  google.expect_token();
+  const auto too_much = "[" + refusal(504, "DEADLINE_EXCEEDED") + "]";
+  google.expect_stream("'2026-03-01' AND '2026-03-04'").reply(504, too_much).times(2);
+  CHECK(google.failure(spec, google.days("2026-03-01", 4)).remedy() == Remedy::retry);
+  google.expect_stream("'2026-03-01' AND '2026-03-02'").hang().times(2);
+  CHECK(google.failure(spec, google.days("2026-03-01", 4)).remedy() == Remedy::retry);
+  google.expect_stream("'2026-03-01' AND '2026-03-01'").reply(200, streamed({delivered("2026-03-01", "1", "")}));
+  google.expect_stream("'2026-03-02' AND '2026-03-02'").reply(200, streamed({}));
+  google.expect_stream("'2026-03-03' AND '2026-03-04'").reply(200, streamed({}));
+  CHECK(google.read(spec, google.days("2026-03-01", 4)).rows.size() == 1);
+
+  // What a person has to mend is not mended by asking for less.
+  Google refused;
+  refused.expect_token();
+  refused.expect_stream("'2026-03-01' AND '2026-03-04'")
+      .reply(400, "[" + refusal(400, "INVALID_ARGUMENT", "queryError", "UNRECOGNIZED_FIELD") + "]")
+      .times(2);
+  for (int i = 0; i < 2; ++i)
+    CHECK(refused.failure(refused.stream("campaign_performance"), refused.days("2026-03-01", 4)).remedy() ==
+          Remedy::give_up);
+}
+
 TEST_CASE("google: an error in the middle of the rows fails the slice") {
   Google google;
   google.expect_token();
@@ -247,16 +273,31 @@ TEST_CASE("google: an answer that brings nothing for five minutes is asked for a
   CHECK(google.http.requests()[2].at - google.http.requests()[1].at >= 5min);
 }
 
-TEST_CASE("google: the end of a version is recognised in all its stages") {
+TEST_CASE("google: the end of a version is recognised in all its stages, and those that are alive are named") {
   for (const auto& [status, body] : std::vector<std::pair<int, std::string>>{
            {400, "[" + refusal(400, "INVALID_ARGUMENT", "requestError", "UNSUPPORTED_VERSION") + "]"},
+           {404, refusal(404, "NOT_FOUND")},
            {404, "<html>not found</html>"}}) {
+    CAPTURE(status, body);
     Google google("api_version: v21");
-    google.expect_token();
-    google.http.expect("POST /v21/customers/11/googleAds:searchStream").reply(status, body);
-    const auto error = google.failure(google.stream("campaigns"), whole());
-    CHECK(error.remedy() == Remedy::give_up);
-    CHECK_THAT(error.what(), Catch::Contains("version v21") && Catch::Contains("api_version"));
+    google.http.answer_with([&](const HttpRequest& request) {
+      const auto path = path_of(request);
+      if (path == "/token") return HttpResponse(200, {}, R"({"access_token":"t","expires_in":3599})");
+      if (path.starts_with("/v21/")) return HttpResponse(status, {}, body);
+      return HttpResponse(path.starts_with("/v26/") || path.starts_with("/v25/") ? 401 : 404, {}, "");
+    });
+    for (int i = 0; i < 2; ++i) {
+      const auto error = google.failure(google.stream("campaigns"), whole());
+      CHECK(error.remedy() == Remedy::give_up);
+      CHECK_THAT(error.what(), Catch::Contains("version v21") && Catch::Contains("api_version") &&
+                                   Catch::Contains("these answer: v26, v25"));
+    }
+    // Which are alive is asked once.
+    CHECK(google.http.requests().size() == 1 + 2 + 5);
+    const auto findings = google.world.run(google.connector->check());
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].level == Finding::Level::error);
+    CHECK_THAT(findings[0].message, Catch::Contains("version v21") && Catch::Contains("these answer: v26, v25"));
   }
   Google dying("retry: {attempts: 1}");
   dying.expect_token();
@@ -264,15 +305,11 @@ TEST_CASE("google: the end of a version is recognised in all its stages") {
   CHECK_THAT(dying.failure(dying.stream("campaigns"), whole()).what(),
              Catch::Contains("version of the API that has ended"));
 
-  Google checked("api_version: v21");
-  checked.http.answer_with([](const HttpRequest& request) {
-    const bool alive = path_of(request).starts_with("/v26/") || path_of(request).starts_with("/v25/");
-    return HttpResponse(alive ? 401 : 404, {}, "");
-  });
-  const auto findings = checked.world.run(checked.connector->check());
-  REQUIRE(findings.size() == 1);
-  CHECK(findings[0].level == Finding::Level::error);
-  CHECK_THAT(findings[0].message, Catch::Contains("v26, v25"));
+  // A customer that is not there is no version that is not there.
+  Google nobody;
+  nobody.expect_token();
+  nobody.expect_stream().reply(404, "[" + refusal(404, "NOT_FOUND", "authenticationError", "CUSTOMER_NOT_FOUND") + "]");
+  CHECK_THAT(nobody.failure(nobody.stream("campaigns"), whole()).what(), !Catch::Contains("api_version"));
 }
 
 TEST_CASE("google: pages are asked for with the same query, and a page token that ended starts the slice again") {
@@ -315,6 +352,46 @@ TEST_CASE("google: a service account signs in with its key, where the key says")
       .reply(200, R"({"access_token":"of-the-account","expires_in":3599})");
   google.expect_stream().with_header("authorization", "Bearer of-the-account").reply(200, streamed({campaign("1")}));
   CHECK(google.read(google.stream("campaigns"), whole()).rows.size() == 1);
+
+  // For a user of the domain.
+  Google acting("customers: [\"11\"]\nimpersonated_email: ads@shop.test",
+                "service_account: {env: SLUICE_TEST_GOOGLE_ACCOUNT}\n");
+  acting.http.expect("POST /elsewhere")
+      .where([](const HttpRequest& request) {
+        const auto assertion = parameter(request, "assertion").value_or("");
+        const auto claims = assertion.substr(assertion.find('.') + 1);
+        return from_base64url(claims.substr(0, claims.find('.'))).find(R"("sub":"ads@shop.test")") != std::string::npos;
+      })
+      .reply(200, R"({"access_token":"of-the-user","expires_in":3599})");
+  acting.expect_stream().with_header("authorization", "Bearer of-the-user").reply(200, streamed({}));
+  acting.read(acting.stream("campaigns"), whole());
+  CHECK_THROWS_WITH(Google("impersonated_email: ads@shop.test"), Catch::Contains("goes with service_account alone"));
+}
+
+TEST_CASE("google: two requests of a customer are under way at once, those of another go beside them") {
+  Google google("customers: [\"11\", \"12\"]");
+  google.http.latency(10s);
+  google.http.answer_with([](const HttpRequest& request) {
+    if (path_of(request) == "/token") return HttpResponse(200, {}, R"({"access_token":"t","expires_in":86400})");
+    return HttpResponse(200, {}, streamed({}));
+  });
+  const auto spec = google.stream("campaigns");
+  std::list<KeptOutput> outs;
+  std::vector<Remedy> remedies;
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(google.world.executor());
+    for (const auto* customer : {"11", "11", "11", "12"})
+      group.spawn(google.read_and_keep(spec, Slice::whole(Partition(customer)), outs.emplace_back(spec), remedies));
+    co_await group.join();
+  };
+  google.world.run(body());
+  CHECK(remedies.empty());
+  std::vector<Duration> begun;
+  for (const auto& seen : google.http.requests())
+    if (path_of(seen.request) != "/token") begun.push_back(seen.at);
+  REQUIRE(begun.size() == 4);
+  CHECK(begun[2] - begun[0] < 1s);
+  CHECK(begun[3] - begun[0] >= 10s);
 }
 
 TEST_CASE("google: averages and shares are the API's own doubles, money is whole micros and exact decimals") {

@@ -75,3 +75,17 @@ TEST_CASE("the JSON checker agrees with a full parser") {
     RC_ASSERT((check_json(json) != JsonState::broken) == nlohmann::json::accept(json));
   }));
 }
+
+TEST_CASE("a document that is too long keeps the first elements of its outermost lists, and is JSON") {
+  const std::string rows = R"({"a":["x,]","y"],"t":"\\\"["},{"a":[1,2]},{"a":3},{"a":4})";
+  const auto cut = [](const std::string& text, std::size_t most) { return shortened_json(text, most); };
+  CHECK(cut(R"({"rows":[1,2]})", 100) == R"({"rows":[1,2]})");
+  CHECK(cut("[" + rows + "]", 36) == R"([{"a":["x,]","y"],"t":"\\\"["}])");
+  CHECK(cut("[" + rows + "]", 50) == R"([{"a":["x,]","y"],"t":"\\\"["},{"a":[1,2]}])");
+  CHECK(cut(R"({"s":10,"rows":[)" + rows + R"(],"next":"c"})", 58) ==
+        R"({"s":10,"rows":[{"a":["x,]","y"],"t":"\\\"["}],"next":"c"})");
+  // What has no list, or is no JSON, is cut.
+  CHECK(cut(R"({"a":"0123456789"})", 8) == R"({"a":"01)");
+  CHECK(cut("<html>, no JSON", 6) == "<html>");
+  CHECK(cut("]]],,,[[[\"", 4) == "]]],");
+}

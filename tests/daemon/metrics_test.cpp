@@ -58,7 +58,9 @@ TEST_CASE("every metric has its fixed name and type once everything has happened
   metrics.on(QuarantineSize{"facebook", "insights", 3});
   metrics.on(BucketState{"meta", "app", 12.5, 0.4});
   metrics.on(BucketWaited{"meta", "app", 3s});
+  for (int i = 0; i < 2; ++i) metrics.on(BudgetSpent{"meta", "operations", 1});
   metrics.on(SinkState{"warehouse", true, {}});
+  CHECK_THAT(metrics.text(), Contains(R"(sluice_rate_limit_spent_total{bucket="operations",source="meta"} 2)"));
   CHECK(names(metrics.text()) == std::set<std::string>{"sluice_build_info gauge",
                                                        "sluice_config_last_reload_successful gauge",
                                                        "sluice_config_last_reload_success_timestamp_seconds gauge",
@@ -82,6 +84,7 @@ TEST_CASE("every metric has its fixed name and type once everything has happened
                                                        "sluice_source_version_warnings_total counter",
                                                        "sluice_rate_limit_tokens gauge",
                                                        "sluice_rate_limit_wait_seconds_total counter",
+                                                       "sluice_rate_limit_spent_total counter",
                                                        "sluice_rate_limit_throttled_total counter",
                                                        "sluice_rate_limit_upstream_utilization_ratio gauge",
                                                        "sluice_sink_up gauge",

@@ -95,7 +95,7 @@ TEST_CASE_METHOD(Fixture, "the state of an older sluice is brought up to date, a
   store.reset();
   {
     sqlite::Database old(path);
-    old.exec("DROP TABLE watermarks; DROP TABLE run_logs; PRAGMA user_version = 1");
+    old.exec("DROP TABLE watermarks; DROP TABLE run_logs; DROP TABLE quotas; PRAGMA user_version = 1");
   }
   auto reader = reopened(sqlite::Access::read_only);
   CHECK_THROWS_WITH(world.run(reader->pipeline("facebook")), Catch::Contains("is of an older sluice"));
@@ -103,6 +103,35 @@ TEST_CASE_METHOD(Fixture, "the state of an older sluice is brought up to date, a
   CHECK(state().last_succeeded == noon);
   CHECK(state().watermarks.empty());
   CHECK(world.run(store->runs("", 10)).size() == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "what a source has spent of its quotas survives the process, as it was last told") {
+  QuotaRecord quota;
+  quota.source = "google";
+  quota.bucket = "operations";
+  quota.account = "id.apps.test";
+  quota.told = noon;
+  quota.tokens = 17.5;
+  quota.backfill_tokens = -3;
+  world.run(store->keep_quota(quota));
+  quota.told = noon + 1h;
+  quota.tokens = 12.25;
+  quota.closed_until = noon + 11h;
+  quota.reason = "project_quota";
+  quota.message = "used up";
+  world.run(store->keep_quota(quota));
+  store = reopened();
+  const auto all = world.run(store->quotas("google"));
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].bucket == "operations");
+  CHECK(all[0].account == "id.apps.test");
+  CHECK(all[0].told == noon + 1h);
+  CHECK(all[0].tokens == 12.25);
+  CHECK(all[0].backfill_tokens == -3);
+  CHECK(all[0].closed_until == noon + 11h);
+  CHECK(all[0].reason == "project_quota");
+  CHECK(all[0].message == "used up");
+  CHECK(world.run(store->quotas("facebook")).empty());
 }
 
 TEST_CASE_METHOD(Fixture, "a settled fire stays settled, whatever is told later") {

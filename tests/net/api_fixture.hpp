@@ -79,6 +79,26 @@ inline ApiRequest get(std::string path, std::vector<std::string> buckets = {"acc
 }
 
 // An Api with a script behind it.
+// What processes leave to each other.
+struct KeptQuotas final : QuotaStore {
+  std::map<std::pair<std::string, std::string>, QuotaRecord> records;  // by source and bucket
+  bool broken = false;
+
+  task<std::vector<QuotaRecord>> quotas(std::string source) override {
+    if (broken) throw Error(Remedy::retry, "the disk is gone");
+    std::vector<QuotaRecord> found;
+    for (const auto& [key, record] : records)
+      if (key.first == source) found.push_back(record);
+    co_return found;
+  }
+  task<void> keep_quota(QuotaRecord quota) override {
+    if (broken) throw Error(Remedy::retry, "the disk is gone");
+    std::pair key(quota.source, quota.bucket);
+    records.insert_or_assign(std::move(key), std::move(quota));
+    co_return;
+  }
+};
+
 struct Bench {
   World world;
   ScriptedHttp http{world.clock()};

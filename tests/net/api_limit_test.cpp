@@ -271,7 +271,7 @@ TEST_CASE("callers wake early when the rate rises while they wait") {
 
 TEST_CASE("a bucket may have a limit of its own") {
   Bench bench;
-  bench.options.own_limits.emplace("day", RateLimit{0.1, 1, 0.75, 0.30});
+  bench.options.budgets.emplace("day", RateLimit{0.1, 1, 0.75, 0.30});
   bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, ""); });
   CHECK(bench.call_all(std::vector<ApiRequest>(3, get("/me", {"account", "day"}))).back() >= 20s);
   CHECK(bench.call_all(std::vector<ApiRequest>(3, get("/me"))).back() < 21s);
@@ -317,6 +317,72 @@ TEST_CASE("a quota that comes back in hours stops the calls of its bucket alone"
   bench.http.expect("GET /other").reply(200);
   bench.call(get("/other", {"app", "act_2"}));
   CHECK(bench.http.everything_seen());
+}
+
+TEST_CASE("a new process goes on with what the last one left of a budget, and counts what it spends") {
+  KeptQuotas kept;
+  const auto process = [&](Bench& bench) {
+    bench.options.budgets.emplace("day", RateLimit{0.01, 10, 0.75, 0.5});
+    bench.options.quotas = &kept;
+    bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, ""); });
+  };
+  const auto spent = [](Bench& bench) {
+    double all = 0;
+    for (const auto& one : bench.events.of<BudgetSpent>()) all += one.bucket == "day" ? one.cost : 0;
+    return all;
+  };
+  Bench first;
+  process(first);
+  first.call_all(std::vector<ApiRequest>(8, get("/me", {"account", "day"})));
+  CHECK(spent(first) == 8);
+  REQUIRE(kept.records.size() == 1);  // the other bucket is full again in seconds
+  CHECK(kept.records.begin()->second.tokens == Approx(2));
+
+  // Its clock is a hundred seconds on: one more has come.
+  Bench second;
+  process(second);
+  kept.records.begin()->second.told = second.world.clock().now() - 100s;
+  const auto done = second.call_all(std::vector<ApiRequest>(4, get("/me", {"account", "day"})));
+  CHECK(done[2] < 1s);
+  CHECK(done[3] >= 99s);
+
+  Bench of_another;
+  process(of_another);
+  of_another.options.account = "another project";
+  CHECK(of_another.call_all(std::vector<ApiRequest>(10, get("/me", {"account", "day"}))).back() < 2s);
+}
+
+TEST_CASE("a new process does not ask what the last one was told to wait for") {
+  KeptQuotas kept;
+  Bench first;
+  first.options.quotas = &kept;
+  first.http.expect("GET /me").reply(402, "", {{"Retry-After", "36000"}, {"X-Throttled", "act_1"}});
+  CHECK(first.failure_of(get("/me", {"app", "act_1"})).remedy() == Remedy::postpone);
+  REQUIRE(kept.records.contains({"facebook", "act_1"}));
+
+  Bench second;
+  second.options.quotas = &kept;
+  kept.records.at({"facebook", "act_1"}).closed_until = second.world.clock().now() + 5h;
+  const auto error = second.failure_of(get("/me", {"app", "act_1"}));
+  CHECK(error.remedy() == Remedy::postpone);
+  CHECK(error.wait() == Duration(5h));
+  CHECK_THAT(error.what(), Catch::Contains("the quota of the day is used up"));
+  second.http.expect("GET /other").reply(200);
+  second.call(get("/other", {"app", "act_2"}));
+  second.world.run(second.world.clock().sleep_for(5h));
+  second.http.expect("GET /me").reply(200);
+  second.call(get("/me", {"app", "act_1"}));
+  CHECK(second.http.everything_seen());
+}
+
+TEST_CASE("a state that cannot be read or written holds up no request") {
+  KeptQuotas kept;
+  kept.broken = true;
+  Bench bench;
+  bench.options.budgets.emplace("day", RateLimit{0.01, 10, 0.75, 0.5});
+  bench.options.quotas = &kept;
+  bench.http.expect("GET /me").reply(200);
+  CHECK(bench.call(get("/me", {"account", "day"})).status == 200);
 }
 
 TEST_CASE("what never left costs nothing of the limit") {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/base64.hpp"
 #include "tests/support/scripted_http.hpp"
 #include "tests/support/world.hpp"
 
@@ -46,17 +47,6 @@ std::string pem_of(EVP_PKEY* key) {
   std::string pem(data, static_cast<std::size_t>(size));
   BIO_free(bio);
   return pem;
-}
-
-std::string decoded(std::string text) {
-  for (auto& c : text) c = c == '-' ? '+' : c == '_' ? '/' : c;
-  const auto padding = (4 - text.size() % 4) % 4;
-  text.append(padding, '=');
-  std::string out(text.size(), '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  out.resize(static_cast<std::size_t>(size) - padding);
-  return out;
 }
 
 }  // namespace
@@ -117,13 +107,14 @@ TEST_CASE("a service account signs who it is with its key") {
   CHECK(form[0].second == "urn:ietf:params:oauth:grant-type:jwt-bearer");
   const auto& jwt = form[1].second;
   const auto first = jwt.find('.'), last = jwt.rfind('.');
-  CHECK(json::parse(decoded(jwt.substr(0, first))) == json({{"alg", "RS256"}, {"typ", "JWT"}, {"kid", "k1"}}));
-  CHECK(json::parse(decoded(jwt.substr(first + 1, last - first - 1))) == json({{"iss", "etl@project.test"},
-                                                                               {"scope", "scope-a"},
-                                                                               {"aud", "https://auth.test/token"},
-                                                                               {"iat", 1772452800},
-                                                                               {"exp", 1772456400}}));
-  const auto signature = decoded(jwt.substr(last + 1));
+  CHECK(json::parse(from_base64url(jwt.substr(0, first))) == json({{"alg", "RS256"}, {"typ", "JWT"}, {"kid", "k1"}}));
+  CHECK(json::parse(from_base64url(jwt.substr(first + 1, last - first - 1))) ==
+        json({{"iss", "etl@project.test"},
+              {"scope", "scope-a"},
+              {"aud", "https://auth.test/token"},
+              {"iat", 1772452800},
+              {"exp", 1772456400}}));
+  const auto signature = from_base64url(jwt.substr(last + 1));
   const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
   EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key.get());
   CHECK(EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()), signature.size(),
