@@ -129,13 +129,17 @@ std::optional<Day> GoogleAds::earliest(const StreamSpec& stream, const Partition
 }
 
 task<void> GoogleAds::check_version(std::vector<Finding>& findings) {
-  const bool good = co_await api_.alive(api_.version());
-  if (good) co_return;
-  const auto others = co_await api_.other_versions();
-  findings.emplace_back(Finding::Level::error,
-                        fmt::format("version {} of the Google Ads API has ended, or is not there yet: set api_version "
-                                    "to one that is alive; {}",
-                                    api_.version(), others));
+  const auto status = co_await api_.probe(api_.version());
+  if (status == version_lives) co_return;
+  auto what = fmt::format("version {} of the Google Ads API ", api_.version());
+  if (status == version_gone) {
+    const auto others = co_await api_.other_versions();
+    what += "has ended, or is not there yet: set api_version to one that is alive; " + others;
+  } else {
+    what +=
+        fmt::format("answered HTTP {} where {} was expected: check base_url and the network", status, version_lives);
+  }
+  findings.emplace_back(Finding::Level::error, what);
 }
 
 task<void> GoogleAds::check_customers(std::vector<Finding>& findings) {

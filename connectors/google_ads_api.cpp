@@ -18,8 +18,6 @@ constexpr const char* usual_token_url = "https://oauth2.googleapis.com/token";
 // Probed when the configured version has ended, the newest first.
 constexpr const char* known_versions[] = {"v27", "v26", "v25", "v24", "v23"};
 constexpr Duration versions_hold = 1h;
-// Google sets no limit, and advises one.
-constexpr int most_of_a_customer = 2;
 // How long an answer may bring nothing: large queries are worked on for minutes.
 constexpr Duration longest_silence = 5min;
 
@@ -162,6 +160,8 @@ void GoogleApi::open() {
     api_options_.account = source_.text("client_id");
   else if (context_.quotas)
     api_options_.account = ServiceAccount::parse(source_.secret("service_account")).email;
+  // Another access level is another quota.
+  api_options_.account += fmt::format(" {}", source_.integer("operations_per_day"));
   dialect_ = std::make_unique<GoogleDialect>(*http, context_.clock, std::move(tokens), developer_token, version_);
   api_ = std::make_unique<Api>(api_options_, *http, *dialect_, context_.clock, context_.events, context_.rng);
 }
@@ -198,7 +198,7 @@ const std::string& GoogleApi::login() {
 }
 
 ApiRequest GoogleApi::request(const char* method, const std::string& path, const std::string& customer,
-                              const Caller& caller) {
+                              const Caller& caller) const {
   HttpRequest http(method, fmt::format("{}/{}/{}", base_, version_, path));
   http.timeout = longest_silence;
   http.scope = customer;
@@ -213,8 +213,6 @@ ApiRequest GoogleApi::request(const char* method, const std::string& path, const
   if (api_options_.budgets.contains(operations_bucket)) buckets.emplace_back(operations_bucket);
   ApiRequest request(std::move(http), std::move(buckets), caller.priority);
   request.slice = caller.slice;
-  if (!customer.empty())
-    request.in_flight = &in_flight_.try_emplace(customer, context_.executor, most_of_a_customer).first->second;
   return request;
 }
 
@@ -260,31 +258,30 @@ task<HttpResponse> GoogleApi::fields(std::string query, std::string page_token) 
   co_return co_await call(std::move(asked));
 }
 
-// Seen without a credential: 401 of a version that is alive, 404 of one that has ended or is not there yet.
-task<bool> GoogleApi::alive(std::string version) {
+task<int> GoogleApi::probe(std::string version) {
   open();
   auto* http = context_.http != nullptr ? context_.http : own_http_.get();
-  HttpRequest probe("GET", fmt::format("{}/{}/customers:listAccessibleCustomers", base_, version));
-  const auto answer = co_await http->send(std::move(probe));
-  co_return answer.status == 401;
+  HttpRequest request("GET", fmt::format("{}/{}/customers:listAccessibleCustomers", base_, version));
+  const auto answer = co_await http->send(std::move(request));
+  co_return answer.status;
 }
 
 task<std::string> GoogleApi::other_versions() {
   const auto permit = co_await probing_.acquire();
   const auto now = context_.clock.uptime();
   if (probed_ && now - *probed_ < versions_hold) co_return others_;
-  others_.clear();
+  std::string alive;
   for (const std::string version : known_versions) {
-    bool lives = false;
+    int status = 0;
     try {
-      lives = version != version_ && co_await alive(version);
+      if (version != version_) status = co_await probe(version);
     } catch (const Error&) {
       // As good as dead to us.
     }
-    if (lives) others_ += (others_.empty() ? "" : ", ") + version;
+    if (status == version_lives) alive += (alive.empty() ? "" : ", ") + version;
   }
-  others_ = others_.empty() ? "none of the others that sluice knows answers either: check base_url and the network"
-                            : "these answer: " + others_;
+  if (alive.empty()) co_return "none of the others that sluice knows answers: check base_url and the network";
+  others_ = "these answer: " + alive;
   probed_ = now;
   co_return others_;
 }

@@ -22,6 +22,10 @@ struct Caller {
   explicit Caller(Output& out) : priority(out.priority()), slice(&out) {}
 };
 
+// As the API answers who does not say who he is.
+inline constexpr int version_lives = 401;
+inline constexpr int version_gone = 404;  // or not there yet
+
 // The Google Ads API under one credential. Made without I/O: references resolve and the HTTP client is made at first
 // use.
 class GoogleApi {
@@ -36,9 +40,9 @@ class GoogleApi {
   task<HttpResponse> accessible();
   // Metadata of fields.
   task<HttpResponse> fields(std::string query, std::string page_token);
-  // Whether the API knows the version; asks without the credential.
-  task<bool> alive(std::string version);
-  // A sentence about which versions but the configured one are alive.
+  // The HTTP status of a question without a credential: version_lives, or version_gone, or something in between.
+  task<int> probe(std::string version);
+  // What to say about which versions but the configured one are alive.
   task<std::string> other_versions();
   // Tells the log about something of the source that a person may want to look at.
   void warn(const std::string& message);
@@ -62,7 +66,8 @@ class GoogleApi {
 
  private:
   void open();
-  ApiRequest request(const char* method, const std::string& path, const std::string& customer, const Caller& caller);
+  ApiRequest request(const char* method, const std::string& path, const std::string& customer,
+                     const Caller& caller) const;
   task<HttpResponse> call(ApiRequest request);
   task<void> fail(ApiError error);
   OAuthToken::Grant grant() const;
@@ -75,7 +80,6 @@ class GoogleApi {
   std::string base_, login_;
   std::vector<std::string> customers_;
   std::map<std::string, std::string> managers_;
-  std::map<std::string, Semaphore> in_flight_;  // of each customer
   Semaphore probing_;
   std::string others_;
   std::optional<Duration> probed_;

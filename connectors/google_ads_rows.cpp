@@ -22,11 +22,14 @@ constexpr const char* rows_member = "results";
 // After so many answers that broke off midway, a window is asked for in halves.
 constexpr int most_breaks = 2;
 
+// For so long: what it was taken for may have been an outage.
+constexpr Duration breaks_hold = 6h;
+
 // The API was asked as often as `retry` allows, and did not begin to answer: the report may be too much for it.
 bool may_be_too_much(const Error& error) {
   const auto* refused = dynamic_cast<const ApiError*>(&error);
-  if (refused == nullptr || refused->remedy() != Remedy::retry) return false;
-  return refused->reason() == "server_error" || refused->reason() == "timeout" || refused->reason() == "connection";
+  return refused != nullptr && refused->remedy() == Remedy::retry &&
+         (refused->reason() == "server_error" || refused->reason() == "timeout");
 }
 constexpr std::size_t most_hints = 1000;
 constexpr std::size_t most_changes = 10'000;  // Google: in one answer about changes
@@ -184,7 +187,9 @@ task<void> Reports::read(const StreamSpec& stream, const Slice& slice, Output& o
 task<void> Reports::read_days(Job& job, DayWindow days) {
   const auto length = days.to - days.from;
   const auto name = job.name_of(days);
-  if (length > 1 && broken_[name] >= most_breaks) {
+  const auto broken = broken_.find(name);
+  if (broken != broken_.end() && api_.clock().uptime() - broken->second.first > breaks_hold) broken_.erase(broken);
+  if (length > 1 && broken_[name].count >= most_breaks) {
     const Day middle = days.from + length / 2;
     const DayWindow first{days.from, middle}, second{middle, days.to};
     co_await read_days(job, first);
@@ -198,12 +203,14 @@ task<void> Reports::read_days(Job& job, DayWindow days) {
     broken_.erase(name);
   } catch (const Error& error) {
     if (broken_.size() > most_hints) broken_.clear();
-    if (!job.given && may_be_too_much(error))
-      broken_[name] = most_breaks;
-    else if (job.given && error.remedy() == Remedy::retry)
-      ++broken_[name];
+    if (job.given ? error.remedy() == Remedy::retry : may_be_too_much(error)) note_break(name);
     throw;
   }
+}
+
+void Reports::note_break(const std::string& name) {
+  auto& breaks = broken_[name];
+  if (breaks.count++ == 0) breaks.first = api_.clock().uptime();
 }
 
 task<void> Reports::read_query(Job& job, std::string query) {

@@ -31,13 +31,19 @@ class Reports {
 
  private:
   struct Job;
+  // Answers that broke off, or never began.
+  struct Breaks {
+    int count = 0;
+    Duration first{};
+  };
   task<void> read_days(Job& job, DayWindow days);
   task<void> read_changes(Job& job, const ValueRange& range);
   task<void> read_query(Job& job, std::string query);
+  void note_break(const std::string& name);
   task<void> read_pages(Job& job, const std::string& query);
 
   GoogleApi& api_;
-  std::map<std::string, int> broken_;  // windows whose answer broke off, or never began → how often
+  std::map<std::string, Breaks> broken_;  // by window
 };
 
 }  // namespace sluice::google

@@ -297,9 +297,14 @@ std::string shortened_json(std::string_view json, std::size_t most) {
   if (json.size() <= most) return std::string(json);
   const auto full = most - std::min<std::size_t>(most / 4, 64u << 10);  // what follows the lists has room too
   std::string shorter, open;
-  std::size_t from = 0;                   // what follows is not yet in `shorter`
-  std::optional<std::size_t> left_after;  // how deep the list is whose other elements are left out
-  bool in_text = false;
+  std::size_t from = 0;  // what follows is not yet in `shorter`
+  std::size_t list = 0;  // how deep the outermost list is; 0: in none
+  std::size_t fits = 0;  // the end of the last of its elements that has room
+  bool leaving_out = false, in_text = false;
+  const auto leave_out_where_full = [&](std::size_t end) {
+    leaving_out = shorter.size() + (end - from) > full;
+    if (leaving_out) shorter += json.substr(from, fits - from);
+  };
   for (std::size_t i = 0; i < json.size(); ++i) {
     const char c = json[i];
     if (in_text) {
@@ -309,19 +314,24 @@ std::string shortened_json(std::string_view json, std::size_t most) {
       in_text = true;
     } else if (c == '{' || c == '[') {
       open += c;
+      if (c == '{' || list != 0) continue;
+      list = open.size();
+      fits = 0;
     } else if ((c == '}' || c == ']') && !open.empty()) {
-      if (left_after == open.size()) {
-        left_after.reset();
-        from = i;
+      if (list == open.size()) {
+        list = 0;
+        if (!leaving_out && fits != 0) leave_out_where_full(i);
+        if (leaving_out) from = i;
+        leaving_out = false;
       }
       open.pop_back();
-    } else if (c == ',' && !left_after && !open.empty() && open.find('[') == open.size() - 1 &&
-               shorter.size() + (i - from) > full) {
-      shorter += json.substr(from, i - from);
-      left_after = open.size();
+    } else if (c == ',' && list != 0 && list == open.size() && !leaving_out) {
+      if (fits == 0) fits = i;  // the first is kept in any case
+      leave_out_where_full(i);
+      if (!leaving_out) fits = i;
     }
   }
-  if (!left_after) shorter += json.substr(from);
+  if (!leaving_out) shorter += json.substr(from);
   if (shorter.size() > most) shorter.resize(most);
   return shorter;
 }

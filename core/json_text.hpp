@@ -26,7 +26,7 @@ std::size_t json_number_size(std::string_view text);
 std::optional<std::size_t> unescape_json(std::string_view inner, char* out, std::int64_t& repaired);
 
 // The document with fewer elements in its outermost lists, so that it has at most about `most` bytes and is JSON all
-// the same; what is no JSON, or has no such lists, is cut.
+// the same; what is no JSON, or too long without them, is cut.
 std::string shortened_json(std::string_view json, std::size_t most);
 
 // Appends `text` as a JSON string.

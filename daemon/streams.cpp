@@ -104,6 +104,7 @@ class StreamReader {
     if (spec.mode == LoadMode::replace && spec.cursor != Cursor::none)
       fault(load.where("mode"),
             fmt::format("\"mode\": replace swaps the whole table, and stream \"{}\" is read in parts", plan_.name));
+    if (load.has("key") && !load.has("mode") && spec.mode == LoadMode::append) spec.mode = LoadMode::merge;
     if (load.has("key")) read_key(load);
     if (spec.mode == LoadMode::append) spec.key.clear();
     if (spec.mode == LoadMode::merge && spec.key.empty() && !load.has("key"))

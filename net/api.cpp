@@ -121,13 +121,30 @@ task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
   attempts.began = clock_.uptime();
   while (true) {
     co_await wait_turn(request, attempts);
+    const auto served = clock_.uptime();
     co_await keep_quotas();  // before it is sent: what is spent is spent, whatever becomes of this process
-    ++attempts.tries;
     Semaphore::Permit permit;
     if (request.in_flight) permit = co_await request.in_flight->acquire();
-    Exchange result = co_await exchange(request, reader);
+    attempts.waited += clock_.uptime() - served;
+    if (shut(request)) {  // since its turn came
+      permit.release();
+      take(request, -request.cost);
+      continue;
+    }
+    ++attempts.tries;
+    Exchange result;
+    std::exception_ptr thrown;  // by the reader
+    try {
+      result = co_await exchange(request, reader);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
     permit.release();
     if (result.sent) tell_spent(request);
+    if (thrown) {
+      co_await keep_quotas();
+      std::rethrow_exception(thrown);
+    }
     if (!result.error) co_return result;
     if (!result.sent) take(request, -request.cost);
     co_await recover(request, attempts, result);
@@ -342,6 +359,15 @@ void Api::close(const std::string& name, const Error& error, const std::string& 
   if (meeting_) meeting_->sooner.notify_all();
 }
 
+// Closed, or paused.
+bool Api::shut(const ApiRequest& request) {
+  return std::any_of(request.buckets.begin(), request.buckets.end(), [&](const auto& name) {
+    const auto closed = closed_.find(name);
+    return (closed != closed_.end() && closed->second.until > clock_.uptime()) ||
+           bucket(name).paused_until() > clock_.uptime();
+  });
+}
+
 // Below zero where nothing of the call has left after all.
 void Api::take(const ApiRequest& request, double cost) {
   for (const auto& name : request.buckets) {
@@ -366,9 +392,10 @@ task<void> Api::remember() {
     const auto now = clock_.now();
     if (options_.budgets.contains(quota.bucket))
       bucket(quota.bucket).restore(quota.tokens, quota.backfill_tokens, now - quota.told);
-    if (quota.closed_until && *quota.closed_until > now)
-      closed_.insert_or_assign(quota.bucket,
-                               Closed{clock_.uptime() + (*quota.closed_until - now), quota.reason, quota.message});
+    if (!quota.closed_until || *quota.closed_until <= now) continue;
+    // Never for longer than it was closed for, however the wall clock was set meanwhile.
+    const auto left = std::min(*quota.closed_until - now, *quota.closed_until - quota.told);
+    closed_.insert_or_assign(quota.bucket, Closed{clock_.uptime() + left, quota.reason, quota.message});
   }
 }
 
@@ -389,10 +416,9 @@ QuotaRecord Api::quota_of(const std::string& name) {
 }
 
 task<void> Api::keep_quotas() {
-  const auto names = std::exchange(unkept_, {});
-  if (!options_.quotas) co_return;
-  for (const auto& name : names) {
-    auto quota = quota_of(name);
+  while (options_.quotas && !unkept_.empty()) {
+    auto quota = quota_of(*unkept_.begin());
+    unkept_.erase(unkept_.begin());
     try {
       co_await options_.quotas->keep_quota(std::move(quota));
     } catch (const Error&) {

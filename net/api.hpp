@@ -66,7 +66,8 @@ struct ApiRequest {
   // false: a failure is thrown at once (the caller asks differently by itself). Throttles are waited out all the same,
   // and a refused credential is renewed: neither says anything about the request.
   bool retry = true;
-  // At most so many exchanges at once of those that share it; held for each exchange alone, never in between.
+  // At most so many exchanges at once of those that share it; held for each exchange alone, never in between. Not for
+  // `stream`, whose reader may wait for slices that wait for a place here.
   Semaphore* in_flight = nullptr;
   Output* slice = nullptr;  // whose place is left to others during long waits, if it is for a slice
   ApiRequest(HttpRequest h, std::vector<std::string> b, Priority p)
@@ -138,6 +139,7 @@ class Api {
   task<void> keep_quotas();
   QuotaRecord quota_of(const std::string& name);
   void take(const ApiRequest& request, double cost);
+  bool shut(const ApiRequest& request);
   // Throws the error that closed one of the call's buckets, with what is left of its wait.
   void refuse_if_closed(const ApiRequest& request, const Attempts& attempts) const;
   void close(const std::string& name, const Error& error, const std::string& reason);

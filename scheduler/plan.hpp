@@ -41,9 +41,9 @@ struct PlannedSlice {
 };
 
 // The slices that bring a lane from `progress` to `target`, in the order in which they move progress.
-// Date windows: the lookback before `done_to`, then everything up to and with today. `done_to` (the first day that is
-// not loaded for good) never passes today. It moves back only where it lies ahead of the clock, which then was wrong
-// when it was written: what it says is not believed, and loaded again.
+// Date windows: the lookback before `done_to`, yesterday at least, then everything up to and with today. `done_to` (the
+// first day that is not loaded for good) never passes today. It moves back only where it lies ahead of the clock, which
+// then was wrong when it was written: what it says is not believed, and loaded again.
 std::vector<PlannedSlice> plan_slices(const StreamPlan& stream, const Partition& partition, const Progress& progress,
                                       const Target& target);
 

@@ -81,9 +81,11 @@ TEST_CASE("a document that is too long keeps the first elements of its outermost
   const auto cut = [](const std::string& text, std::size_t most) { return shortened_json(text, most); };
   CHECK(cut(R"({"rows":[1,2]})", 100) == R"({"rows":[1,2]})");
   CHECK(cut("[" + rows + "]", 36) == R"([{"a":["x,]","y"],"t":"\\\"["}])");
-  CHECK(cut("[" + rows + "]", 50) == R"([{"a":["x,]","y"],"t":"\\\"["},{"a":[1,2]}])");
+  CHECK(cut("[" + rows + "]", 58) == R"([{"a":["x,]","y"],"t":"\\\"["},{"a":[1,2]}])");
   CHECK(cut(R"({"s":10,"rows":[)" + rows + R"(],"next":"c"})", 58) ==
         R"({"s":10,"rows":[{"a":["x,]","y"],"t":"\\\"["}],"next":"c"})");
+  CHECK(cut(R"({"a":["01234567890123456789","x"],"b":[1,"01234567890123456789"]})", 60) ==
+        R"({"a":["01234567890123456789","x"],"b":[1]})");
   // What has no list, or is no JSON, is cut.
   CHECK(cut(R"({"a":"0123456789"})", 8) == R"({"a":"01)");
   CHECK(cut("<html>, no JSON", 6) == "<html>");

@@ -147,6 +147,15 @@ TEST_CASE("an option that says what the stream is needs no `from`; a slice may b
   CHECK(streams.at(1).slice_days == 3);
 }
 
+TEST_CASE("a stream without a key is appended, and merged where the file gives it one") {
+  const auto made = read(pipeline("    streams: {plain: {query: a}, keyed: {query: b, load: {key: [ad_id]}}}\n"));
+  const auto& streams = made.pipelines.at(0).streams;
+  CHECK(streams.at(0).table.mode == LoadMode::append);
+  CHECK(streams.at(0).table.key.empty());
+  CHECK(streams.at(1).table.mode == LoadMode::merge);
+  CHECK(streams.at(1).table.key == Lines{"account_id", "date_start", "ad_id"});
+}
+
 TEST_CASE("the key of masks is checked where it stands, and read by check only") {
   const auto with_key = [](const std::string& key) {
     return "mask_key: " + key + "\n" + stream("transform: [{mask: {ad_id: hmac_sha256}}]");

@@ -45,7 +45,11 @@ class FakeConnector final : public Connector {
   StreamSpec configure(const std::string& from, const Settings& options, Faults& faults) const override {
     for (auto& spec : catalogue()) {
       if (spec.name != (from == "query" ? "insights" : from)) continue;
-      if (from == "query") spec.slice_days = 0;
+      if (from == "query") {
+        spec.slice_days = 0;
+        spec.mode = LoadMode::append;
+        spec.key.clear();
+      }
       if (options.has("level") && from != "insights")
         faults.emplace_back(options.where("level"), "\"level\" belongs to insights");
       return spec;

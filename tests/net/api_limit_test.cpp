@@ -359,6 +359,7 @@ TEST_CASE("a new process does not ask what the last one was told to wait for") {
   first.http.expect("GET /me").reply(402, "", {{"Retry-After", "36000"}, {"X-Throttled", "act_1"}});
   CHECK(first.failure_of(get("/me", {"app", "act_1"})).remedy() == Remedy::postpone);
   REQUIRE(kept.records.contains({"facebook", "act_1"}));
+  CHECK(kept.records.at({"facebook", "act_1"}).closed_until == first.world.clock().now() + 10h);
 
   Bench second;
   second.options.quotas = &kept;
@@ -375,7 +376,60 @@ TEST_CASE("a new process does not ask what the last one was told to wait for") {
   CHECK(second.http.everything_seen());
 }
 
-TEST_CASE("a state that cannot be read or written holds up no request") {
+TEST_CASE("a quota that ends in the middle of an answer is known to the next process too, and was spent") {
+  // Finds the refusal among its rows.
+  struct Refused final : BodyReader {
+    Api& api;
+    explicit Refused(Api& a) : api(a) {}
+    void begin(const HttpResponse&) override {}
+    task<void> piece(std::string_view) override {
+      Verdict verdict;
+      verdict.error.emplace(Remedy::postpone, "the day is over", 10h);
+      verdict.throttled_bucket = "day";
+      api.throttled(verdict);
+      throw Error(*verdict.error);
+      co_return;
+    }
+  };
+  KeptQuotas kept;
+  Bench bench;
+  bench.options.budgets.emplace("day", RateLimit{0.01, 10, 0.75, 0.5});
+  bench.options.quotas = &kept;
+  bench.http.expect("GET /me").reply(200, "[rows");
+  Refused reader(bench.api());
+  CHECK_THROWS_AS(bench.world.run(bench.api().stream(get("/me", {"account", "day"}), reader)), Error);
+  CHECK(bench.events.of<BudgetSpent>().size() == 1);
+  const auto& day = kept.records.at({"facebook", "day"});
+  CHECK(day.closed_until == bench.world.clock().now() + 10h);
+  CHECK(day.tokens == Approx(9));
+
+  // The wall clock was set back by a year meanwhile: it is closed for ten hours all the same.
+  Bench later;
+  later.options = bench.options;
+  kept.records.at({"facebook", "day"}).told += 8760h;
+  *kept.records.at({"facebook", "day"}).closed_until += 8760h;
+  CHECK(later.failure_of(get("/me", {"day"})).wait() == Duration(10h));
+}
+
+TEST_CASE("a call whose turn came does not go out into a pause that began while it waited for its place") {
+  Bench bench;
+  Semaphore one(bench.world.executor(), 1);
+  bench.http.latency(1s);
+  bench.http.expect("GET /a").reply(429, "", {{"Retry-After", "30"}});
+  bench.http.expect("GET /b").reply(200);
+  bench.http.expect("GET /a").reply(200);
+  std::vector<ApiRequest> requests;
+  for (const auto* path : {"/a", "/b"}) {
+    requests.push_back(get(path));
+    requests.back().in_flight = &one;
+  }
+  bench.call_all(std::move(requests));
+  CHECK(bench.http.everything_seen());
+  REQUIRE(bench.http.requests().size() == 3);
+  CHECK(bench.http.requests()[1].at >= 31s);
+}
+
+TEST_CASE("a state that cannot be read or written fails no request") {
   KeptQuotas kept;
   kept.broken = true;
   Bench bench;
