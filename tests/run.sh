@@ -17,7 +17,9 @@ export SLUICE_BUILD=$PWD/build/$shipped   # for the tests in Python
 
 ./deploy/install-packages.sh build test
 log=$(mktemp)
-trap 'rm -f "$log" "$log.xml"' EXIT
+export said=$log.said
+mkdir "$said"   # what each test program says, and a line "passed failed" of each
+trap 'rm -rf "$log" "$said"' EXIT
 build() {  # PRESET [CMAKE_OPTION…]
   cmake --preset "$@" >"$log" 2>&1 || { cat "$log"; exit 1; }
   if [ -t 1 ]; then cmake --build --preset "$1"; else cmake --build --preset "$1" -- --quiet; fi
@@ -26,25 +28,28 @@ echo "building the tests ($preset)"
 build "$preset"
 [ "$shipped" = "$preset" ] || { echo "building sluice ($shipped)"; build "$shipped" -DSLUICE_BENCH=OFF; }
 
-passed=0 failed=0
 report() {  # NAME VERDICT TOTAL BAD SECONDS
   printf '%-22s %-6s %4d tests  %3d s\n' "$1" "$2" "$3" "$5"
-  passed=$((passed + $3 - $4)) failed=$((failed + $4))
+  echo "$(($3 - $4)) $4" >>"$said/totals"
 }
-for program in build/"$preset"/tests/test_*; do
-  [ -x "$program" ] && [ -f "$program" ] || continue
-  started=$SECONDS verdict=ok
-  timeout 1200 "$program" --reporter junit --out "$log.xml" >"$log" 2>&1 || verdict=FAILED
-  total=$(grep -c '<testcase ' "$log.xml" 2>/dev/null || true)
-  bad=$(awk '/<testcase /{open=1} open && /<(failure|error) /{n++; open=0} END{print n+0}' "$log.xml" 2>/dev/null || echo 0)
+test_program() {  # PROGRAM
+  local name started=$SECONDS verdict=ok total bad out
+  name=$(basename "$1") out=$said/$name
+  timeout 1200 "$1" --reporter junit --out "$out.xml" >"$out" 2>&1 || verdict=FAILED
+  total=$(grep -c '<testcase ' "$out.xml" 2>/dev/null || true)
+  bad=$(awk '/<testcase /{open=1} open && /<(failure|error) /{n++; open=0} END{print n+0}' "$out.xml" 2>/dev/null || echo 0)
   if [ "$verdict" = FAILED ]; then
     [ "$bad" -gt 0 ] || bad=1   # it crashed, or ran out of time
-    cat "$log" "$log.xml" 2>/dev/null | tail -n 200
+    cat "$out" "$out.xml" 2>/dev/null | tail -n 200
   fi
   [ "${total:-0}" -ge "$bad" ] || total=$bad
-  report "$(basename "$program")" "$verdict" "${total:-0}" "$bad" $((SECONDS - started))
-  rm -f "$log.xml"
-done
+  report "$name" "$verdict" "${total:-0}" "$bad" $((SECONDS - started))
+}
+export -f report test_program
+# As many side by side as there are cores; the one that takes longest first.
+tests=build/$preset/tests
+{ echo "$tests/test_scheduler"; find "$tests" -maxdepth 1 -name 'test_*' -type f -executable ! -name test_scheduler | sort; } |
+  xargs -P "$(nproc)" -I PROGRAM bash -c 'test_program PROGRAM'
 for file in tests/deploy/test_*.py tests/faults/test_*.py; do   # by Debian's Python, whose packages are there
   started=$SECONDS verdict=ok
   timeout 1200 /usr/bin/python3 "$file" >"$log" 2>&1 || verdict=FAILED
@@ -58,5 +63,4 @@ for file in tests/deploy/test_*.py tests/faults/test_*.py; do   # by Debian's Py
   [ "${total:-0}" -ge "$bad" ] || total=$bad   # it could not begin
   report "$(basename "$(dirname "$file")")/$(basename "$file" .py)" "$verdict" "${total:-0}" "$bad" $((SECONDS - started))
 done
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+awk '{passed += $1; failed += $2} END {print passed+0 " passed, " failed+0 " failed"; exit failed > 0 || passed == 0}' "$said/totals"
