@@ -195,6 +195,29 @@ TEST_CASE("a worker runs a call off the loop and brings back its result or its e
   CHECK_THROWS_WITH(world.run(worker.run([] { throw Error(Remedy::retry, "disk"); })), "disk");
 }
 
+TEST_CASE("who is cancelled while it waits for its turn goes away, and the others have theirs") {
+  World world;
+  int turns = 0;
+  const auto long_work = [&]() -> task<void> {
+    co_await take_turn();
+    ++turns;
+  };
+  const auto body = [&]() -> task<void> {
+    co_await take_turn();  // the loop has not yet turned as often as it should
+    TaskGroup group(world.executor());
+    group.spawn(long_work());
+    TaskGroup doomed(world.executor());
+    doomed.spawn(long_work());
+    group.spawn(long_work());
+    doomed.cancel();
+    co_await doomed.join();
+    CHECK(turns == 0);
+    co_await group.join();
+  };
+  world.run(body());
+  CHECK(turns == 2);
+}
+
 TEST_CASE("between two long pieces of work the loop turns some times for what is small") {
   World world;
   std::string log;  // L: a long piece, a dot: a turn of something small

@@ -303,6 +303,23 @@ class Zombie(FaultCase, unittest.TestCase):
         self.assert_whole(other)
 
 
+    def test_f09_a_daemon_that_was_stopped_is_ready_as_soon_as_it_goes_on(self):
+        """It has not looked at its state for long then, which says nothing about the state."""
+        world = self.world(self.sink("sqlite"))
+        world.schedule("1h")
+        daemon = world.daemon()
+        self.addCleanup(daemon.stop)
+        daemon.process.send_signal(signal.SIGSTOP)
+        time.sleep(5)  # a state that does not answer counts as gone after three
+        asked = [socket.create_connection(("127.0.0.1", world.port)) for _ in range(20)]
+        for connection in asked:  # the first that it does when it goes on
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        daemon.process.send_signal(signal.SIGCONT)
+        for connection in asked:
+            with connection:
+                self.assertIn(b"200 OK", connection.makefile("rb").readline())
+
+
 class Doubled(FaultCase, unittest.TestCase):
     def test_f10_two_daemons_of_one_machine_the_second_leaves_the_pipelines_alone(self):
         world = self.world(self.sink("sqlite"), "facebook")

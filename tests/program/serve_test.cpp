@@ -165,6 +165,9 @@ TEST_CASE("a bad file at SIGHUP keeps the old one running; a good one is taken")
 TEST_CASE("killed at any moment and started again, nothing is lost and nothing is doubled") {
   SandboxProgram api(today_frozen());
   Setup calm, crashed;
+  // Without a start, the lookback of a first load that was interrupted reaches before its first day.
+  calm.insights = crashed.insights =
+      fmt::format("level: ad, window: {{lookback: 2d, start: {}}}", format_day(today() - 28));
   calm.write(api.url());
   REQUIRE(calm.start({"run", "facebook"}).wait() == 0);
   crashed.write(api.url(), "{every: 1s}");

@@ -241,6 +241,18 @@ TEST_CASE("two reloads at once take up a new pipeline once") {
   CHECK(lives.happened() == Texts{"13:00 a", "13:31 d"});
 }
 
+TEST_CASE("the next fire is the earliest of those that will fire") {
+  Lives lives({pipeline("a", "30 * * * *"), pipeline("b", "10 * * * *"), pipeline("c", "20 * * * *"), pipeline("d")});
+  const auto next = [&] { return lives.scheduler->next_fire(); };
+  using Fire = std::pair<std::string, Instant>;
+  lives.at("13:05", [&] { CHECK(next() == Fire("b", Lives::time("13:10"))); });
+  lives.at("13:15", [&] { CHECK(next() == Fire("c", Lives::time("13:20"))); });
+  lives.pause_at("13:16", "c");
+  lives.at("13:17", [&] { CHECK(next() == Fire("a", Lives::time("13:30"))); });
+  lives.at("13:35", [&] { CHECK(next() == Fire("b", Lives::time("14:10"))); });
+  lives.live_until("13:40");
+}
+
 TEST_CASE("the status says what goes on and what went on") {
   Lives lives({pipeline("a", "0 * * * *"), pipeline("b")});
   lives.plays["a"] = {Play(10min), Play(1min, Outcome::partial)};
