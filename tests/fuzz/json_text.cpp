@@ -61,6 +61,28 @@ void check_string(std::string_view inner) {
   require(room.substr(0, *size) == expected.get_ref<const std::string&>(), "escapes mean what they mean in JSON");
 }
 
+// Each list of the shorter document, and each object around it, is the beginning of the longer one's.
+bool begins(const json& shorter, const json& longer) {
+  if (shorter.is_array() && longer.is_array())
+    return shorter.size() <= longer.size() && std::equal(shorter.begin(), shorter.end(), longer.begin());
+  if (!shorter.is_object() || !longer.is_object() || shorter.size() != longer.size()) return shorter == longer;
+  return std::all_of(shorter.items().begin(), shorter.items().end(), [&](const auto& member) {
+    return longer.contains(member.key()) && begins(member.value(), longer[member.key()]);
+  });
+}
+
+void check_shortened(std::string_view text) {
+  for (const auto most : {text.size() / 2, text.size() * 9 / 10, text.size()}) {
+    const auto shorter = shortened_json(text, most);
+    require(shorter.size() <= most, "it is as short as it should be");
+    if (most == text.size()) require(shorter == text, "what is short enough stays as it is");
+    const auto longer = parse(text), document = parse(shorter);
+    if (longer.is_discarded() || shorter.size() == most) continue;
+    require(!document.is_discarded(), "JSON stays JSON, unless it had to be cut");
+    require(begins(document, longer), "nothing but the last elements of its lists is missing");
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -68,5 +90,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_text(text);
   check_document(text);
   check_string(text);
+  check_shortened(text);
   return 0;
 }
