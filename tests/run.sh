@@ -32,35 +32,35 @@ report() {  # NAME VERDICT TOTAL BAD SECONDS
   printf '%-22s %-6s %4d tests  %3d s\n' "$1" "$2" "$3" "$5"
   echo "$(($3 - $4)) $4" >>"$said/totals"
 }
-test_program() {  # PROGRAM
-  local name started=$SECONDS verdict=ok total bad out
-  name=$(basename "$1") out=$said/$name
-  timeout 1200 "$1" --reporter junit --out "$out.xml" >"$out" 2>&1 || verdict=FAILED
-  total=$(grep -c '<testcase ' "$out.xml" 2>/dev/null || true)
-  bad=$(awk '/<testcase /{open=1} open && /<(failure|error) /{n++; open=0} END{print n+0}' "$out.xml" 2>/dev/null || echo 0)
+run() {  # a test program, or a file of tests in Python
+  local file=$1 name started=$SECONDS verdict=ok total bad out
+  name=$(basename "$file") out=$said/$name
+  if [[ $file == *.py ]]; then
+    name=$(basename "$(dirname "$file")")/${name%.py}
+    timeout 1200 /usr/bin/python3 "$file" >"$out" 2>&1 || verdict=FAILED   # Debian's, whose packages are there
+    total=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} .*/\1/p' "$out")
+    bad=$(sed -n 's/^\(FAIL\|ERROR\): \([^ ]*\) .*/\2/p' "$out" | sort -u | wc -l)
+  else
+    timeout 1200 "$file" --reporter junit --out "$out.xml" >"$out" 2>&1 || verdict=FAILED
+    total=$(grep -c '<testcase ' "$out.xml" 2>/dev/null || true)
+    bad=$(awk '/<testcase /{open=1} open && /<(failure|error) /{n++; open=0} END{print n+0}' "$out.xml" 2>/dev/null || echo 0)
+  fi
   if [ "$verdict" = FAILED ]; then
-    [ "$bad" -gt 0 ] || bad=1   # it crashed, or ran out of time
+    [ "$bad" -gt 0 ] || bad=1   # it crashed, ran out of time, or could not begin
     cat "$out" "$out.xml" 2>/dev/null | tail -n 200
   fi
+  grep '^skipped' "$out" || true
   [ "${total:-0}" -ge "$bad" ] || total=$bad
   report "$name" "$verdict" "${total:-0}" "$bad" $((SECONDS - started))
 }
-export -f report test_program
-# As many side by side as there are cores; the one that takes longest first.
+export -f report run
+# A line's files one after the other, as many lines side by side as there are cores; what takes longest comes first. The
+# containers of deploy/ have this machine's ports, so there is one at a time.
 tests=build/$preset/tests
-{ echo "$tests/test_scheduler"; find "$tests" -maxdepth 1 -name 'test_*' -type f -executable ! -name test_scheduler | sort; } |
-  xargs -P "$(nproc)" -I PROGRAM bash -c 'test_program PROGRAM'
-for file in tests/deploy/test_*.py tests/faults/test_*.py; do   # by Debian's Python, whose packages are there
-  started=$SECONDS verdict=ok
-  timeout 1200 /usr/bin/python3 "$file" >"$log" 2>&1 || verdict=FAILED
-  grep '^skipped' "$log" || true
-  total=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} .*/\1/p' "$log")
-  bad=$(sed -n 's/^\(FAIL\|ERROR\): \([^ ]*\) .*/\2/p' "$log" | sort -u | wc -l)
-  if [ "$verdict" = FAILED ]; then
-    [ "$bad" -gt 0 ] || bad=1
-    tail -n 200 "$log"
-  fi
-  [ "${total:-0}" -ge "$bad" ] || total=$bad   # it could not begin
-  report "$(basename "$(dirname "$file")")/$(basename "$file" .py)" "$verdict" "${total:-0}" "$bad" $((SECONDS - started))
-done
+{
+  echo "$tests/test_scheduler"
+  find "$tests" -maxdepth 1 -name 'test_*' -type f -executable ! -name test_scheduler | sort
+  echo tests/deploy/test_*.py
+  ls tests/faults/test_*.py
+} | xargs -P "$(nproc)" -I FILES bash -c 'for file in FILES; do run "$file"; done'
 awk '{passed += $1; failed += $2} END {print passed+0 " passed, " failed+0 " failed"; exit failed > 0 || passed == 0}' "$said/totals"
