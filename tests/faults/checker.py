@@ -124,9 +124,9 @@ class Footprint(NamedTuple):
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         return cls(len(list((process / "fd").iterdir())), int(status["Threads"]), int(status["VmRSS"].split()[0]))
 
-    def faults_since(self, base, memory, descriptors=0):
+    def faults_since(self, base, memory, descriptors=0, threads=0):
         """What is more than at `base`. `memory` may have grown by that many KiB, which allocators keep, and so many
-        descriptors may have come, which pools of connections do."""
-        more = Footprint(descriptors, 0, memory)
+        descriptors and threads may have come, which pools of connections do."""
+        more = Footprint(descriptors, threads, memory)
         return [f"{now} {name}, {then} before" for name, now, then, least in zip(self._fields, self, base, more)
                 if now > then + least]

@@ -51,7 +51,8 @@ class Attacked(FaultCase, unittest.TestCase):
         self.await_runs(3)
 
         def back():
-            self.faults = Footprint.of(self.daemon.process.pid).faults_since(self.base, memory=16 << 10, descriptors=8)
+            now = Footprint.of(self.daemon.process.pid)
+            self.faults = now.faults_since(self.base, memory=16 << 10, descriptors=8, threads=4)
             return not self.faults
 
         self.daemon.until(lambda: f"footprint of before: {self.faults}", back)
