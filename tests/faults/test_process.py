@@ -214,7 +214,7 @@ class Reloaded(FaultCase, unittest.TestCase):
         self.assertEqual(reloads(1000, "1h").faults_since(base, memory=1024), [])
         base = reloads(100, "1s")
         # Runs leave connections that are kept for the next ones, and a heap with holes.
-        self.assertEqual(reloads(400, "1s").faults_since(base, memory=8192, descriptors=24), [])
+        self.assertEqual(reloads(400, "1s").faults_since(base, memory=8192, descriptors=24, threads=8), [])
         self.assertGreater(len(world.runs()), 20)
         self.assertEqual(world.runs("failed"), [])
         self.assertNotIn("new_", fetch(world.url + "/metrics"))
