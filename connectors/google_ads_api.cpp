@@ -17,7 +17,7 @@ constexpr std::string_view scope = "https://www.googleapis.com/auth/adwords";
 constexpr const char* usual_token_url = "https://oauth2.googleapis.com/token";
 // Probed when the configured version has ended, the newest first.
 constexpr const char* known_versions[] = {"v27", "v26", "v25", "v24", "v23"};
-constexpr Duration versions_hold = 1h;
+constexpr Duration versions_hold = 1h, no_versions_hold = 5min;
 // How long an answer may bring nothing: large queries are worked on for minutes.
 constexpr Duration longest_silence = 5min;
 
@@ -269,7 +269,7 @@ task<int> GoogleApi::probe(std::string version) {
 task<std::string> GoogleApi::other_versions() {
   const auto permit = co_await probing_.acquire();
   const auto now = context_.clock.uptime();
-  if (probed_ && now - *probed_ < versions_hold) co_return others_;
+  if (probed_until_ && now < *probed_until_) co_return others_;
   std::string alive;
   for (const std::string version : known_versions) {
     int status = 0;
@@ -280,9 +280,9 @@ task<std::string> GoogleApi::other_versions() {
     }
     if (status == version_lives) alive += (alive.empty() ? "" : ", ") + version;
   }
-  if (alive.empty()) co_return "none of the others that sluice knows answers: check base_url and the network";
-  others_ = "these answer: " + alive;
-  probed_ = now;
+  others_ = alive.empty() ? "none of the others that sluice knows answers: check base_url and the network"
+                          : "these answer: " + alive;
+  probed_until_ = now + (alive.empty() ? no_versions_hold : versions_hold);
   co_return others_;
 }
 

@@ -82,7 +82,7 @@ class GoogleApi {
   std::map<std::string, std::string> managers_;
   Semaphore probing_;
   std::string others_;
-  std::optional<Duration> probed_;
+  std::optional<Duration> probed_until_;
   Duration ahead_{};  // our clock is, of Google's
   std::unique_ptr<HttpClient> own_http_;
   std::unique_ptr<GoogleDialect> dialect_;

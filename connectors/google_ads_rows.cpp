@@ -175,7 +175,7 @@ struct Reports::Job {
 task<void> Reports::read(const StreamSpec& stream, const Slice& slice, Output& out) {
   Job job(stream, slice, out);
   if (const auto* days = slice.day_window()) {
-    co_await read_days(job, *days);
+    co_await read_days(job, *days, false);
   } else if (const auto* range = slice.value_range()) {
     co_await read_changes(job, *range);
   } else {
@@ -184,16 +184,35 @@ task<void> Reports::read(const StreamSpec& stream, const Slice& slice, Output& o
   }
 }
 
-task<void> Reports::read_days(Job& job, DayWindow days) {
-  const auto length = days.to - days.from;
+// What is known of the halves holds for as long as the whole is known to be too much.
+bool Reports::is_broken(const std::string& window, bool half) {
+  const auto at = broken_.find(window);
+  if (at == broken_.end()) return false;
+  if (half || api_.clock().uptime() - at->second.last <= breaks_hold) return at->second.count >= most_breaks;
+  broken_.erase(at);
+  return false;
+}
+
+void Reports::note_breaks(const std::string& window, int count) {
+  if (broken_.size() > most_hints) broken_.clear();
+  auto& breaks = broken_[window];
+  breaks.count += count;
+  breaks.last = api_.clock().uptime();
+}
+
+// `half`: of a window that has been too much.
+task<void> Reports::read_days(Job& job, DayWindow days, bool half) {
   const auto name = job.name_of(days);
-  const auto broken = broken_.find(name);
-  if (broken != broken_.end() && api_.clock().uptime() - broken->second.first > breaks_hold) broken_.erase(broken);
-  if (length > 1 && broken_[name].count >= most_breaks) {
+  if (const auto length = days.to - days.from; length > 1 && is_broken(name, half)) {
     const Day middle = days.from + length / 2;
     const DayWindow first{days.from, middle}, second{middle, days.to};
-    co_await read_days(job, first);
-    co_await read_days(job, second);
+    try {
+      co_await read_days(job, first, true);
+      co_await read_days(job, second, true);
+    } catch (const Error& error) {
+      if (error.remedy() == Remedy::retry) note_breaks(name, 0);  // it is not over
+      throw;
+    }
     co_return;
   }
   auto query = job.query.text(within(days));
@@ -202,15 +221,10 @@ task<void> Reports::read_days(Job& job, DayWindow days) {
     co_await read_query(job, std::move(query));
     broken_.erase(name);
   } catch (const Error& error) {
-    if (broken_.size() > most_hints) broken_.clear();
-    if (job.given ? error.remedy() == Remedy::retry : may_be_too_much(error)) note_break(name);
+    if (job.given && error.remedy() == Remedy::retry) note_breaks(name, 1);
+    if (!job.given && may_be_too_much(error)) note_breaks(name, half ? most_breaks : 1);
     throw;
   }
-}
-
-void Reports::note_break(const std::string& name) {
-  auto& breaks = broken_[name];
-  if (breaks.count++ == 0) breaks.first = api_.clock().uptime();
 }
 
 task<void> Reports::read_query(Job& job, std::string query) {

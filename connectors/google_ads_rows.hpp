@@ -34,12 +34,13 @@ class Reports {
   // Answers that broke off, or never began.
   struct Breaks {
     int count = 0;
-    Duration first{};
+    Duration last{};
   };
-  task<void> read_days(Job& job, DayWindow days);
+  task<void> read_days(Job& job, DayWindow days, bool half);
   task<void> read_changes(Job& job, const ValueRange& range);
   task<void> read_query(Job& job, std::string query);
-  void note_break(const std::string& name);
+  bool is_broken(const std::string& window, bool half);
+  void note_breaks(const std::string& window, int count);
   task<void> read_pages(Job& job, const std::string& query);
 
   GoogleApi& api_;

@@ -118,6 +118,8 @@ class StreamReader {
     auto& spec = plan_.spec;
     if (spec.mode == LoadMode::append)
       return fault(load.where("key"), "\"key\": rows are appended without a key; leave it out, or take mode merge");
+    if (load.texts("key").empty())
+      return fault(load.where("key"), "\"key\": it is empty: name its columns, or leave it out");
     std::vector<std::string> key;
     const auto add = [&](const std::string& name) {
       if (!name.empty() && std::find(key.begin(), key.end(), name) == key.end()) key.push_back(name);

@@ -129,6 +129,7 @@ task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
     if (shut(request)) {  // since its turn came
       permit.release();
       take(request, -request.cost);
+      co_await keep_quotas();
       continue;
     }
     ++attempts.tries;
@@ -371,6 +372,9 @@ bool Api::shut(const ApiRequest& request) {
 // Below zero where nothing of the call has left after all.
 void Api::take(const ApiRequest& request, double cost) {
   for (const auto& name : request.buckets) {
+    // What a pause has taken away stays away: calls go out one by one when it ends.
+    const bool paused = bucket(name).paused_until() > clock_.uptime() && !options_.budgets.contains(name);
+    if (cost < 0 && paused) continue;
     bucket(name).take(clock_.uptime(), cost, request.priority);
     if (options_.budgets.contains(name)) unkept_.insert(name);
   }

@@ -109,6 +109,7 @@ TEST_CASE("each mistake in the file has its message") {
       {pipeline("    streams: {log: }\n"),
        "8:15: stream \"log\" has no key to merge by: give load.key, or load.mode append or replace"},
       {stream("load: {key: [ad_i]}"), "8:38: unknown column \"ad_i\"; did you mean \"ad_id\"?"},
+      {stream("load: {key: []}"), "8:38: \"key\": it is empty: name its columns, or leave it out"},
       {stream("load: {mode: append, key: [ad_id]}"),
        "8:52: \"key\": rows are appended without a key; leave it out, or take mode merge"},
       {stream("load: {partition_by: week(date_start)}"),
