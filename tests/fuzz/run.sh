@@ -40,5 +40,5 @@ export -f fuzz
 printf '%s\n' "${names[@]}" | xargs -P "$(nproc)" -I NAME bash -c "fuzz $seconds NAME" | tee "$log"
 passed=$(grep -cE '^[a-z_]+ +ok +[0-9?]+ runs' "$log" || true)
 failed=$((${#names[@]} - passed))
-echo "$passed passed, $failed failed"
+echo "$passed fuzz targets hold, $failed do not"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
