@@ -122,12 +122,12 @@ pg::Statement PostgresStatements::fence(const Publication& publication) const {
 
 pg::Statement PostgresStatements::later_reads() const {
   Params p;
-  const auto table = p.text(table_.name), partition = p.text(slice_.partition().id), started = p.instant(read_started_);
+  const auto table = p.text(table_.name), partition = p.text(slice_.partition().id), started = p.instant(read_started_),
+             latest = p.instant(loaded_at_ + clocks_apart);
   auto sql = fmt::format(
       "SELECT \"window\" FROM {}.\"_sluice_loads\" WHERE \"table_name\" = {} AND \"partition\" = {} AND \"started_at\" "
-      "> {} "
-      "AND NOT \"superseded\"",
-      quoted(schema_), table, partition, started);
+      "> {} AND \"started_at\" <= {} AND NOT \"superseded\"",
+      quoted(schema_), table, partition, started, latest);
   return pg::Statement(std::move(sql), std::move(p.values));
 }
 
@@ -315,9 +315,9 @@ pg::Statement PostgresStatements::last_publishes() const {
   auto sql = fmt::format(
       "SELECT \"window\", \"digest\", CASE WHEN \"compared_at\" > now() - interval '1 day' THEN \"compared_at\" END "
       "FROM "
-      "{0}.\"_sluice_loads\" WHERE {1} AND \"started_at\" >= (SELECT \"started_at\" FROM {0}.\"_sluice_loads\" WHERE "
-      "{1} AND "
-      "\"window\" = {2} ORDER BY \"started_at\" DESC LIMIT 1) ORDER BY \"window\" <> {2}, \"started_at\" DESC",
+      "{0}.\"_sluice_loads\" WHERE {1} AND \"committed_at\" >= (SELECT \"committed_at\" FROM {0}.\"_sluice_loads\" "
+      "WHERE {1} AND \"window\" = {2} ORDER BY \"committed_at\" DESC LIMIT 1) ORDER BY \"window\" <> {2}, "
+      "\"committed_at\" DESC",
       quoted(schema_), mine, window);
   return pg::Statement(std::move(sql), std::move(p.values));
 }

@@ -16,7 +16,7 @@ class PostgresStatements {
   PostgresStatements(std::string schema, const Table& table, const std::vector<CopyColumn>& columns, const LaneId& lane,
                      const Slice& slice, std::string run, Instant read_started);
 
-  // What changed rows carry in `_sluice_loaded_at`.
+  // Now: what changed rows carry in `_sluice_loaded_at`.
   void set_loaded_at(Instant when) { loaded_at_ = when; }
 
   // Two temporary tables. Of a slice that is published from memory: emptied by each COMMIT. `kept`: of a slice whose

@@ -61,6 +61,9 @@ enum class Overtaken {
   wholly,  // a later read of at least the same window is published: this one ends as superseded
   partly   // a later read of a part of the window is published: the slice must be read again
 };
+// Clocks of hosts that load one table may be so far apart. What the ledger has of a read that begins later than this
+// from now was noted by a clock that was wrong, and overtakes nothing.
+constexpr Duration clocks_apart = std::chrono::minutes(5);
 // `later_windows`: Slice::window() of what was published of the same table and partition and was read later.
 Overtaken overtaken(const Slice& slice, std::span<const std::string> later_windows);
 // The Error(retry) for Overtaken::partly.

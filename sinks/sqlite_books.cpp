@@ -3,16 +3,19 @@
 #include <exception>
 #include <map>
 
+#include "core/clean_text.hpp"
 #include "sinks/publish_rules.hpp"
 #include "sinks/sqlite_columns.hpp"
 
 namespace sluice::sqlite {
 
-std::vector<std::string> later_windows(Database& database, const Target& target) {
+std::vector<std::string> later_windows(Database& database, const Target& target, Instant now) {
   auto later = database.prepare(
       R"(SELECT "window" FROM main._sluice_loads
-         WHERE "table_name" = ? AND "partition" = ? AND "started_at" > ? AND NOT "superseded")");
-  later.bind_all(target.table.name, target.slice.partition().id, stored_instant(target.read_started));
+         WHERE "table_name" = ? AND "partition" = ? AND "started_at" > ? AND "started_at" <= ?
+         AND NOT "superseded")");
+  later.bind_all(target.table.name, target.slice.partition().id, stored_instant(target.read_started),
+                 stored_instant(now + clocks_apart));
   std::vector<std::string> windows;
   while (later.step()) windows.emplace_back(later.text(0));
   return windows;
@@ -37,8 +40,8 @@ void replace_quarantine(Database& database, const Target& target, std::span<cons
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto& reject = rejects[i];
     const auto seen = first_seen.find(ids[i]);
-    insert.bind_all(ids[i], lane.pipeline, lane.stream, slice, reject.key, reject.reason, reject.rule, reject.raw,
-                    target.run, seen == first_seen.end() ? now : seen->second, now);
+    insert.bind_all(ids[i], lane.pipeline, lane.stream, slice, reject.key, clean_text(reject.reason), reject.rule,
+                    clean_text(reject.raw), target.run, seen == first_seen.end() ? now : seen->second, now);
     insert.run();
   }
 }

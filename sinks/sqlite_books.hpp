@@ -13,8 +13,8 @@
 
 namespace sluice::sqlite {
 
-// Windows of the slice's table and partition that were published and read after it.
-std::vector<std::string> later_windows(Database& database, const Target& target);
+// Windows of the slice's table and partition that were published and read after it, as seen `now`.
+std::vector<std::string> later_windows(Database& database, const Target& target, Instant now);
 
 // The rejects take the place of the slice's rows in the quarantine, or of those under one `rule`.
 void replace_quarantine(Database& database, const Target& target, std::span<const Reject> rejects,

@@ -79,7 +79,7 @@ std::string_view StoredColumn::format(const Batch& batch, const Cell& cell) {
     if (type_.type != Type::bytes) return batch.text(cell);
     append_hex(room_, batch.text(cell));
   } else if (cell.kind == Kind::float64) {
-    room_ = fmt::format("{}", cell.real);
+    fmt::format_to(std::back_inserter(room_), "{}", cell.real);
   } else {
     switch (type_.type) {
       case Type::boolean:
@@ -95,7 +95,7 @@ std::string_view StoredColumn::format(const Batch& batch, const Cell& cell) {
         append_instant(room_, cell.integer);
         break;
       default:
-        room_ = std::to_string(cell.integer);
+        fmt::format_to(std::back_inserter(room_), "{}", cell.integer);
     }
     in_room_ = cell.integer;
   }

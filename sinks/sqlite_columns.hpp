@@ -48,7 +48,7 @@ class StoredColumn {
   std::string native_;
   std::size_t source_;
   bool in_key_;
-  std::string room_;                     // the newest formatted value
+  std::string room_;                     // the newest formatted value; written in place, since statements view it
   std::optional<std::int64_t> in_room_;  // of which number: days repeat
 };
 

@@ -38,6 +38,7 @@ class Publisher {
         stage_(stage),
         publication_(publication),
         without_(without),
+        published_(now),
         now_(stored_instant(now)),
         t_(table_of(target)) {}
 
@@ -63,7 +64,8 @@ class Publisher {
   Stage& stage_;
   const Publication& publication_;
   const std::vector<std::string>& without_;
-  const std::string now_;
+  const Instant published_;
+  const std::string now_;  // the same, as it is stored
   const std::string t_;
   PublishResult result_;
   Counts& counts_ = result_.published.counts;
@@ -155,7 +157,7 @@ void Publisher::move_progress() {
 }
 
 bool Publisher::superseded() {
-  const auto verdict = overtaken(target_.slice, later_windows(database_, target_));
+  const auto verdict = overtaken(target_.slice, later_windows(database_, target_, published_));
   if (verdict == Overtaken::partly) throw_overtaken(table_, target_.slice);
   return verdict == Overtaken::wholly;
 }

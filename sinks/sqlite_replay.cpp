@@ -62,7 +62,7 @@ Replayed replay(Database& database, const Target& target, Stage& stage, const st
   const auto& differing = stage.contradictions();
   if (!differing.empty())
     throw_contradiction(target.table, target.slice, std::vector<std::string>(differing.begin(), differing.end()));
-  const auto later = later_windows(database, target);
+  const auto later = later_windows(database, target, now);
   const auto overtaken_by = overtaken(target.slice, later);
   auto tried = tried_again(rows, stage.rejects());
   if (overtaken_by == Overtaken::wholly) tried = tried_again(rows, {});

@@ -8,7 +8,7 @@
 namespace sluice::conformance {
 namespace {
 
-const Instant first_read = *parse_instant("2026-03-10T06:00:00Z");
+const Instant first_read = *parse_instant("2026-03-02T06:00:00Z");
 
 void put(Batch& batch, Cell& cell, const Given& given) {
   if (const auto* v = std::get_if<std::int64_t>(&given)) cell = Cell::of(*v);

@@ -357,6 +357,20 @@ TEST_CASE("a view that forbids to widen a column has it refused, by name, and th
   CHECK(Database(path).number("SELECT total FROM report") == 22);
 }
 
+TEST_CASE("the same number twice is no contradiction where the table's column is text") {
+  const Folder folder;
+  Process process(folder / "warehouse.db");
+  auto texts = insights(), numbers = insights();
+  texts.columns[3].type = Type::text;
+  numbers.columns[3].type = Type::float64;
+  process.world.run(process.sink->prepare(texts));
+  process.world.run(process.sink->prepare(numbers));
+  const GivenRow row{"a", first_day, "1", 0.12345678901234567, "1", "x"};
+  const auto counts = process.load(numbers, day_slice(first_day), {row, row}).counts;
+  CHECK(counts.inserted == 1);
+  CHECK(counts.duplicate == 1);
+}
+
 TEST_CASE("a table is prepared when the publish that is under way has ended, not beside it") {
   const Folder folder;
   const auto path = folder / "warehouse.db";
