@@ -85,11 +85,7 @@ std::string CleverTapDialect::without_passcode(std::string text) const {
 }
 
 std::string CleverTapDialect::scrub(std::string text) const {
-  text = clean_text(without_passcode(std::move(text)));
-  if (text.size() <= longest_quote) return text;
-  auto end = longest_quote;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end) + "…";
+  return shortened(clean_text(without_passcode(std::move(text))), longest_quote);
 }
 
 CleverTapDialect::Said CleverTapDialect::read(int status, const json& answer) const {

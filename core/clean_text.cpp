@@ -68,6 +68,13 @@ std::string clean_text(std::string_view text) {
   return clean_text(text, repaired);
 }
 
+std::string shortened(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  auto end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+  return std::string(text.substr(0, end)) + "…";
+}
+
 bool clean_cell(Batch& batch, Cell& cell, Type type) {
   if (cell.kind != Kind::text || type == Type::bytes) return true;
   const auto text = batch.text(cell);

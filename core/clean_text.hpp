@@ -17,6 +17,9 @@ std::string clean_text(std::string_view text, std::int64_t& repaired);
 // Where nobody asks how many.
 std::string clean_text(std::string_view text);
 
+// The text where it has at most so many bytes, else its beginning and "…"; no character of UTF-8 is cut.
+std::string shortened(std::string_view text, std::size_t most);
+
 // The cell's text as databases take it, in `batch`, which counts the repairs. False: the type is json and the text is
 // not JSON.
 bool clean_cell(Batch& batch, Cell& cell, Type type);

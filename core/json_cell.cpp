@@ -52,11 +52,7 @@ std::string_view text_of(json::value value) {
 }
 
 std::string shown(std::string_view text) {
-  constexpr std::size_t most = 60;
-  if (text.size() <= most) return std::string(text);
-  std::size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return std::string(text.substr(0, end)) + "…";
+  return shortened(text, 60);
 }
 
 Cell JsonCells::in_page(std::string_view part) const {

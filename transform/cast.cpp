@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include "core/cell_text.hpp"
+#include "core/clean_text.hpp"
 
 namespace sluice {
 namespace {
 
 // What of a value a message may show.
 std::string shown(std::string_view text) {
-  return text.size() <= 40 ? fmt::format("'{}'", text) : fmt::format("'{}…'", text.substr(0, 40));
+  return fmt::format("'{}'", shortened(text, 40));
 }
 
 }  // namespace

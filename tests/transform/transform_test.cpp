@@ -118,6 +118,9 @@ TEST_CASE("decimals are cast exactly, rounded half away from zero, and never ove
   CHECK(cast("9999.995", any, money) == "! '9999.995' does not fit decimal(6,2)");
   CHECK(cast("12345678901234567890.123456789", Type::text, any) == "12345678901234567890.123456789");
   CHECK(cast("1,234.5", Type::text, money) == "! '1,234.5' does not fit decimal(6,2)");
+  // A message cuts no character in two: "ü" has bytes 40 and 41.
+  const std::string long_text = std::string(39, 'x') + "ü";
+  CHECK(cast(long_text, Type::text, money) == "! '" + std::string(39, 'x') + "…' does not fit decimal(6,2)");
   CHECK(cast("NaN", Type::text, money) == "! 'NaN' does not fit decimal(6,2)");
 }
 
