@@ -213,6 +213,8 @@ ssl::context make_tls(const std::string& ca_file) {
     tls.set_default_verify_paths(ec);
   else
     tls.load_verify_file(ca_file, ec);
+  // What the file holds is trusted, be it an authority in the middle or the server's own certificate.
+  if (!ca_file.empty()) X509_STORE_set_flags(SSL_CTX_get_cert_store(tls.native_handle()), X509_V_FLAG_PARTIAL_CHAIN);
   if (ec)
     throw Error(Remedy::give_up, fmt::format("cannot read the certificates of ca_file {} ({}); it has to be a PEM file "
                                              "that this user may read",
@@ -234,7 +236,7 @@ class TcpDialer final : public Dialer {
     stream.socket().set_option(tcp::no_delay(true), ignored);
     std::optional<Instant> certificate_end;
     if (target.tls) certificate_end = co_await secure(stream, target, deadline);
-    co_return std::make_unique<HttpConnection>(std::move(stream), target.name(), certificate_end);
+    co_return http_over(std::move(stream), target.name(), certificate_end);
   }
 
  private:
@@ -332,6 +334,10 @@ HttpTarget parse_url(const std::string& url) {
   if (!target.path.starts_with('/')) throw refuse("after host and port, only a path that begins with / can stand");
   if (parsed->has_query()) target.path += "?" + std::string(parsed->encoded_query());
   return target;
+}
+
+std::unique_ptr<Connection> http_over(ByteStream stream, std::string name, std::optional<Instant> certificate_end) {
+  return std::make_unique<HttpConnection>(std::move(stream), std::move(name), certificate_end);
 }
 
 std::unique_ptr<Dialer> make_dialer(asio::any_io_executor executor, const HttpOptions& options) {

@@ -44,6 +44,10 @@ class Connection {
   virtual bool still_idle() = 0;
 };
 
+// Speaks HTTP over a stream that is connected already. `name`: of the other side, for messages.
+std::unique_ptr<Connection> http_over(ByteStream stream, std::string name,
+                                      std::optional<Instant> certificate_end = std::nullopt);
+
 // Opens connections: looks the name up, tries its addresses one after another, verifies the certificate.
 class Dialer {
  public:
