@@ -175,6 +175,11 @@ void Semaphore::Permit::release() {
   owner_ = nullptr;
 }
 
+void Semaphore::set_permits(std::int64_t permits) {
+  permits_ = permits;
+  changed_.notify_all();
+}
+
 task<Semaphore::Permit> Semaphore::acquire(std::int64_t count) {
   struct Place {
     Semaphore& semaphore;

@@ -100,6 +100,8 @@ class Semaphore {
 
   task<Permit> acquire(std::int64_t count = 1);
   std::int64_t available() const { return permits_ - held_; }
+  // From now on. Where more are held, nobody gets one until enough have come back.
+  void set_permits(std::int64_t permits);
 
  private:
   bool fits(std::int64_t count) const { return held_ == 0 || held_ + count <= permits_; }

@@ -246,11 +246,11 @@ task<void> Scheduler::Impl::drain(Duration timeout) {
   const bool in_time = co_await with_timeout(clock_, timeout, wait_for_idle());
   if (in_time) co_return;
   stop_runs();
-  co_await wait_for_idle();
+  while (running_ > 0) co_await ended_.wait();
 }
 
 task<void> Scheduler::Impl::wait_for_idle() {
-  while (running_ > 0) co_await idle_.wait();
+  while (running() > 0) co_await ended_.wait();
 }
 
 void Scheduler::Impl::stop_runs() {
@@ -293,6 +293,17 @@ void Scheduler::Impl::cancel(const std::string& name, const std::string& why) {
     throw Error(Remedy::give_up, fmt::format("{} is not running", name));
   }
   place(entry);
+}
+
+void Scheduler::Impl::set_concurrent_runs(int runs) {
+  concurrent_runs_ = runs;
+  backfills_.set_permits(some_of(runs));
+  nudge();
+}
+
+bool Scheduler::Impl::running(const std::string& name) const {
+  const auto entry = entries_.find(name);
+  return leaving_.contains(name) || (entry != entries_.end() && entry->second->running);
 }
 
 namespace {
@@ -368,6 +379,12 @@ task<void> Scheduler::resume(std::string pipeline) {
 }
 void Scheduler::cancel(const std::string& pipeline, const std::string& why) {
   impl_->cancel(pipeline, why);
+}
+void Scheduler::set_concurrent_runs(int runs) {
+  impl_->set_concurrent_runs(runs);
+}
+bool Scheduler::running(const std::string& pipeline) const {
+  return impl_->running(pipeline);
 }
 bool Scheduler::knows(const std::string& pipeline) const {
   return impl_->knows(pipeline);

@@ -58,8 +58,11 @@ class Scheduler {
   task<void> replace_pipelines(std::vector<ScheduledPipeline> pipelines);
   // Fires until drained. Cancelled, it cancels the runs and waits for their end; a new process takes them up again.
   task<void> run();
-  // Starts nothing more, lets what is running end within `timeout`, then cancels it. Returns when nothing is running.
+  // Starts nothing more and lets what is running end within `timeout`, backfills too; then cancels the runs that were
+  // fired, and waits for their end. A backfill that still goes on is its owner's to cancel.
   task<void> drain(Duration timeout);
+  // How many may run at a time, from now on; those that run go on.
+  void set_concurrent_runs(int runs);
 
   // Awaits `backfill`, which is a run like the others, as soon as there is a place for it among the concurrent runs
   // that no fire waits for. Backfills leave one place to the fires where there are several. Not while draining: cancel
@@ -77,6 +80,8 @@ class Scheduler {
 
   bool knows(const std::string& pipeline) const;
   int running() const;  // backfills too
+  // A run of it that was fired goes on, if perhaps the pipeline is in the list no more.
+  bool running(const std::string& pipeline) const;
   std::vector<PipelineStatus> status() const;
   // Which pipeline fires next, and when, jitter included; nothing where none will.
   std::optional<std::pair<std::string, Instant>> next_fire() const;

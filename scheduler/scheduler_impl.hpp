@@ -21,7 +21,7 @@ class Scheduler::Impl {
         runner_(std::move(runner)),
         changed_(executor),
         save_(executor),
-        idle_(executor),
+        ended_(executor),
         stop_(executor),
         places_(executor),
         replacing_(executor, 1),
@@ -35,7 +35,9 @@ class Scheduler::Impl {
   std::optional<std::string> trigger(const std::string& name);
   task<void> pause(std::string name, bool paused);
   void cancel(const std::string& name, const std::string& why);
+  void set_concurrent_runs(int runs);
   bool knows(const std::string& name) const { return entries_.contains(name); }
+  bool running(const std::string& name) const;
   int running() const { return running_ + beside_; }
   std::vector<PipelineStatus> status() const;
   std::optional<std::pair<std::string, Instant>> next_fire() const;
@@ -115,7 +117,7 @@ class Scheduler::Impl {
   Events& events_;
   StateStore& state_;
   Rng& rng_;
-  const int concurrent_runs_;
+  int concurrent_runs_;
   Runner runner_;
 
   std::map<std::string, EntryPtr> entries_;
@@ -128,7 +130,7 @@ class Scheduler::Impl {
   std::uint64_t next_number_ = 0;
   int running_ = 0, beside_ = 0;  // fired runs, backfills
   bool draining_ = false, stopping_ = false, dirty_ = false;
-  Signal changed_, save_, idle_, stop_, places_;
+  Signal changed_, save_, ended_, stop_, places_;
   Semaphore replacing_;  // the pipelines, one list at a time
   Semaphore backfills_;
   Instant started_counting_;  // what the wall clock says that uptime counts from; it jumps when the clock is stepped

@@ -118,7 +118,7 @@ void Scheduler::Impl::finish(Entry& entry, const RunRecord& record, const RunEnd
     ++entry.last.consecutive_failures;
   }
   consider_following(entry);
-  if (running_ == 0) idle_.notify_all();
+  ended_.notify_all();
   nudge();
 }
 
@@ -133,6 +133,7 @@ task<void> Scheduler::Impl::run_beside(task<void> backfill) {
     failure = std::current_exception();
   }
   --beside_;
+  ended_.notify_all();
   nudge();
   if (failure) std::rethrow_exception(failure);
 }

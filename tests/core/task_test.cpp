@@ -172,6 +172,33 @@ TEST_CASE("a semaphore serves in order and grants an oversized request when it i
   CHECK(semaphore.available() == 2);
 }
 
+TEST_CASE("more permits go to those that wait; of fewer nothing is taken back") {
+  World world;
+  Semaphore semaphore(world.executor(), 1);
+  std::vector<std::string> log;
+  const auto hold = [&](std::string name) -> task<void> {
+    const auto permit = co_await semaphore.acquire();
+    log.push_back(name + " holds");
+    co_await world.clock().sleep_for(1h);
+  };
+  TaskGroup group(world.executor());
+  for (const auto* name : {"a", "b", "c"}) group.spawn(hold(name));
+  const auto change = [&]() -> task<void> {
+    co_await world.clock().sleep_for(1min);
+    log.emplace_back("two");
+    semaphore.set_permits(2);
+    co_await world.clock().sleep_for(1min);
+    log.emplace_back("none");
+    semaphore.set_permits(0);
+    CHECK(semaphore.available() == -2);
+    co_await world.clock().sleep_for(3h);
+    log.emplace_back("late");
+  };
+  group.spawn(change());
+  world.run(group.join());
+  CHECK(log == std::vector<std::string>{"a holds", "two", "b holds", "none", "c holds", "late"});
+}
+
 TEST_CASE("a cancelled waiter leaves the semaphore's queue") {
   World world;
   Semaphore semaphore(world.executor(), 1);

@@ -84,3 +84,34 @@ TEST_CASE("a backfill that waits is not begun while the daemon drains") {
   lives.live_and_stop_at("14:30");
   CHECK(lives.happened() == Texts{"13:00 a"});
 }
+
+TEST_CASE("a backfill that goes on may end while the daemon drains, within its time") {
+  Lives lives;
+  lives.backfill_at("13:00", "x", 30min);
+  lives.drain_at("13:10", 1h);
+  lives.live_and_stop_at("14:30");
+  CHECK(Lives::text(lives.drained) == "13:30");
+}
+
+TEST_CASE("a drain does not wait longer for a backfill than it is given") {
+  Lives lives;
+  lives.backfill_at("13:00", "x", 3h);
+  lives.drain_at("13:10", 1h);
+  lives.live_and_stop_at("14:30");
+  CHECK(Lives::text(lives.drained) == "14:10");
+}
+
+TEST_CASE("a new limit counts for what waits, and ends nothing") {
+  Lives lives({pipeline("a", "0 13 * * *"), pipeline("b", "0 13 * * *"), pipeline("c", "0 13 * * *")});
+  lives.limit = 1;
+  for (const auto* name : {"a", "b", "c"}) lives.plays[name] = {Play(10min), Play(10min)};
+  lives.at("13:05", [&] { lives.scheduler->set_concurrent_runs(3); });
+  lives.live_until("13:30");
+  CHECK(lives.happened() == Texts{"13:00 a", "13:05 b", "13:05 c"});
+  lives.pipelines = {every("a", 1h), every("b", 1h), every("c", 1h)};
+  lives.limit = 3;
+  lives.at("14:05", [&] { lives.scheduler->set_concurrent_runs(1); });
+  lives.live_until("14:55");
+  CHECK(lives.most_running == 3);
+  CHECK(lives.happened().size() == 3);
+}
