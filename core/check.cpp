@@ -29,6 +29,10 @@ std::optional<Instant> end_of(const X509& certificate) {
 
 std::optional<Finding> certificate_finding(Instant end, Instant now, const std::string& whose) {
   if (end - now >= renewed_before) return {};
+  if (end <= now)
+    return Finding(Finding::Level::error,
+                   fmt::format("{} certificate ended on {}: have it renewed, connections are refused", whose,
+                               format_day(day_of(end, utc()))));
   return Finding(
       Finding::Level::warning,
       fmt::format("{} certificate ends on {}, in {} days: have it renewed, or connections are refused then", whose,

@@ -16,7 +16,7 @@ std::optional<Finding> clock_finding(Instant ours, Instant theirs, const std::st
 
 // When the certificate ends. Nothing where that cannot be read.
 std::optional<Instant> end_of(const x509_st& certificate);
-// A warning where the certificate ends within 30 days. `whose`: "api.example.com's".
+// A warning where the certificate ends within 30 days, an error where it has ended. `whose`: "api.example.com's".
 std::optional<Finding> certificate_finding(Instant end, Instant now, const std::string& whose);
 
 }  // namespace sluice

@@ -76,7 +76,8 @@ std::string TextRef::path() const {
   const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
   if (directory == nullptr || *directory == '\0')
     fail(describe(),
-         "there is no $CREDENTIALS_DIRECTORY; systemd sets it where the unit has LoadCredential=" + name_ + ":PATH");
+         "there is no $CREDENTIALS_DIRECTORY: systemd gives what a unit's LoadCredential= names to that service alone; "
+         "for a command by hand see \"Commands by hand\" in docs/operations.md");
   return std::string(directory) + "/" + name_;
 }
 

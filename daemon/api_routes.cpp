@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/error.hpp"
-#include "daemon/backfill.hpp"
+#include "daemon/api_requests.hpp"
 #include "daemon/http_target.hpp"
+#include "daemon/status_json.hpp"
 
 namespace sluice {
 namespace {
@@ -20,7 +20,7 @@ ServerReply plain(int status, std::string text) {
 }
 
 ServerReply reply_json(const Json& json) {
-  return ServerReply(200, "application/json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  return ServerReply(200, "application/json", pretty(json));
 }
 
 ServerReply not_found(const ServerRequest& request) {
@@ -48,51 +48,7 @@ std::string query(const ServerRequest& request, const std::string& name) {
   return at == request.query.end() ? std::string() : at->second;
 }
 
-std::string text_field(const Json& body, const char* name, const char* expected, bool required) {
-  const auto at = body.find(name);
-  if (at == body.end()) {
-    if (required) throw Refusal(422, fmt::format("{}: missing, expected {}", name, expected));
-    return {};
-  }
-  if (!at->is_string()) throw Refusal(422, fmt::format("{}: expected {}", name, expected));
-  return at->get<std::string>();
-}
-
-Day day_field(const Json& body, const char* name) {
-  const auto day = parse_day(text_field(body, name, "a day like \"2026-03-01\"", true));
-  if (!day) throw Refusal(422, fmt::format("{}: expected a day like \"2026-03-01\"", name));
-  return *day;
-}
-
-void expect_no_fields(const std::string& action, const std::string& text) {
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return;
-  const auto body = Json::parse(text, nullptr, false);
-  if (!body.is_object()) throw Refusal(422, fmt::format("expected no body, or {{}}: {} takes no fields", action));
-  if (!body.empty())
-    throw Refusal(422, fmt::format("{}: unknown; {} takes no fields", body.items().begin().key(), action));
-}
-
 }  // namespace
-
-BackfillRequest parse_backfill(const std::string& text) {
-  const auto body = Json::parse(text, nullptr, false);
-  if (!body.is_object())
-    throw Refusal(422, R"(expected a JSON object like {"from": "2026-01-01", "to": "2026-01-31"})");
-  for (const auto& [name, value] : body.items())
-    if (name != "from" && name != "to" && name != "name" && name != "stream" && name != "parallel")
-      throw Refusal(422, fmt::format("{}: unknown; known are from, to, name, stream, parallel", name));
-  BackfillRequest request;
-  request.from = day_field(body, "from");
-  request.to = day_field(body, "to");
-  if (request.to < request.from) throw Refusal(422, "to: lies before from");
-  request.lane = backfill_lane(text_field(body, "name", "a text", false), request.from, request.to);
-  request.stream = text_field(body, "stream", "a stream's name", false);
-  if (const auto at = body.find("parallel"); at != body.end()) {
-    if (!at->is_number_integer() || *at < 1 || *at > 64) throw Refusal(422, "parallel: expected a number from 1 to 64");
-    request.parallel = at->get<int>();
-  }
-  return request;
-}
 
 ApiRoutes::ApiRoutes(Control& control, EventHub& hub, Log& log, Clock& clock, bool protect_metrics)
     : control_(control), hub_(hub), log_(log), clock_(clock), protect_metrics_(protect_metrics) {}
@@ -133,12 +89,12 @@ task<ServerReply> ApiRoutes::route(const ServerRequest& request) {
 
 ServerReply ApiRoutes::health(const ServerRequest& request) {
   const auto health = control_.health();
-  const int status = health.ready ? 200 : 503;
+  const int status = health.ready() ? 200 : 503;
   std::string text;
   if (request.query.contains("verbose"))
-    for (const auto& [name, result] : health.checks)
-      text += fmt::format("[{}] {}: {}\n", result == "ok" ? '+' : '-', name, result);
-  text += health.ready ? "ok\n" : "not ready\n";
+    for (const auto& check : health.checks)
+      text += fmt::format("[{}] {}: {}\n", check.good ? '+' : '-', check.name, check.says);
+  text += health.ready() ? "ok\n" : "not ready\n";
   return plain(status, std::move(text));
 }
 
@@ -183,13 +139,14 @@ task<ServerReply> ApiRoutes::act(const ServerRequest& request) {
   } else if (path.size() == 5 && path[2] == "pipelines") {
     const auto& pipeline = path[3];
     const auto& action = path[4];
-    if (action != "backfill") expect_no_fields(action, request.body);
+    if (action != "backfill" && action != "cancel") expect_no_fields(action, request.body);
     if (action == "trigger") {
       said = co_await control_.trigger(pipeline);
     } else if (action == "pause" || action == "resume") {
       said = co_await control_.pause(pipeline, action == "pause");
     } else if (action == "cancel") {
-      said = co_await control_.cancel(pipeline, request.who);
+      auto run = parse_cancel(request.body);
+      said = co_await control_.cancel(pipeline, std::move(run), request.who);
     } else if (action == "backfill") {
       auto backfill = parse_backfill(request.body);
       said = co_await control_.backfill(pipeline, std::move(backfill));

@@ -28,7 +28,4 @@ class ApiRoutes final : public Handler {
   bool protect_metrics_;
 };
 
-// The body of POST …/backfill. Throws Refusal(422) that names the field.
-BackfillRequest parse_backfill(const std::string& body);
-
 }  // namespace sluice

@@ -171,14 +171,14 @@ LogOptions quiet_log(const Arguments& arguments) {
 }
 
 task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options) {
-  options.why_cancelled = [&app] { return app.loop.why_cancelled(); };
-  co_await app.state.run_started(record);
+  if (!options.why_cancelled) options.why_cancelled = [&app] { return app.loop.why_cancelled(); };
   RunEnded ended;
   ended.run = record.id;
   ended.pipeline = record.pipeline;
   ended.trigger = record.trigger;
   std::exception_ptr failure;
   try {
+    co_await app.state.run_started(record);
     ended = co_await app.engine.run(record, std::move(options));
   } catch (const Error& e) {
     ended.outcome = Outcome::failed;
@@ -187,7 +187,7 @@ task<RunEnded> recorded_run(App& app, RunRecord record, RunOptions options) {
   } catch (...) {
     failure = std::current_exception();
     ended.outcome = is_cancellation(failure) ? Outcome::cancelled : Outcome::failed;
-    ended.message = is_cancellation(failure) ? app.loop.why_cancelled() : "an unexpected failure";
+    ended.message = is_cancellation(failure) ? app.loop.why_cancelled() : error_of(failure).what();
   }
   ended.message = app.log.scrub(ended.message);
   auto last = ended_record(std::move(record), ended, app.clock.now());

@@ -18,11 +18,16 @@ constexpr Duration state_answers_within = std::chrono::seconds(3);
 
 Health Daemon::health() {
   Health health;
-  const auto add = [&](const char* name, std::string result) {
-    if (result != "ok") health.ready = false;
-    health.checks.emplace_back(name, std::move(result));
+  const auto add = [&](const char* name, std::string says) {
+    const bool good = says == "ok";
+    health.checks.push_back({name, good, std::move(says)});
   };
-  add("configuration", "ok");
+  // Anybody may ask: what is wrong with the file is said to those who may see it.
+  health.checks.push_back(
+      {"configuration", true,
+       refused_ ? fmt::format("the old one; the file as it was at {} is refused: see the log, or sluice check",
+                              format_instant(std::chrono::floor<std::chrono::seconds>(*refused_)))
+                : "ok"});
   add("draining", draining_ ? "stopping: nothing new is started" : "ok");
   const bool hangs = state_asked_ && app_.clock.uptime() - *state_asked_ > state_answers_within;
   add("state", hangs ? "the state store does not answer" : state_said_);
@@ -45,8 +50,8 @@ task<Json> Daemon::pipelines() {
   for (const auto& pipeline : app_.configuration->pipelines) {
     auto json = pipeline_json(pipeline, statuses[pipeline.name]);
     auto& backfills = json["backfills"] = Json::array();
-    for (const auto& [run, name] : backfill_runs_)
-      if (name == pipeline.name) backfills.push_back(run);
+    for (const auto& [id, run] : backfill_runs_)
+      if (run.pipeline == pipeline.name) backfills.push_back(id);
     if (held_elsewhere_.contains(pipeline.name)) json["held_elsewhere"] = true;
     all.push_back(std::move(json));
   }
@@ -126,16 +131,24 @@ task<std::string> Daemon::metrics() {
     app_.metrics.set_next_fire(status.name, status.next_fire);
     app_.metrics.set_paused(status.name, status.paused);
   }
+  app_.metrics.set_ready(health().ready());
   app_.metrics.set_dropped_log_lines(app_.log.dropped());
   auto text = [&metrics = app_.metrics] { return metrics.text(); };
   co_return co_await scrapes_.run(std::move(text));
+}
+
+void Daemon::refuse_held(const std::string& pipeline) const {
+  const auto held = held_elsewhere_.find(pipeline);
+  if (held != held_elsewhere_.end())
+    throw Refusal(
+        409, fmt::format("{} is held by another process, {}: wait for its end, or stop it", pipeline, held->second));
 }
 
 task<std::string> Daemon::trigger(std::string pipeline) {
   if (!known(pipeline).enabled)
     throw Refusal(422,
                   fmt::format("{} was not started: it is disabled (enabled: false in its configuration)", pipeline));
-  if (held_elsewhere_.contains(pipeline)) throw Refusal(409, pipeline + " is held by another process");
+  refuse_held(pipeline);
   std::string said;
   try {
     const auto run = scheduler_.trigger(pipeline);
@@ -148,7 +161,7 @@ task<std::string> Daemon::trigger(std::string pipeline) {
 
 task<std::string> Daemon::pause(std::string pipeline, bool paused) {
   known(pipeline);
-  if (held_elsewhere_.contains(pipeline)) throw Refusal(409, pipeline + " is held by another process");
+  refuse_held(pipeline);
   if (paused)
     co_await scheduler_.pause(pipeline);
   else
@@ -156,10 +169,19 @@ task<std::string> Daemon::pause(std::string pipeline, bool paused) {
   co_return pipeline + (paused ? ": paused; a run that goes on is not stopped" : ": resumed");
 }
 
-task<std::string> Daemon::cancel(std::string pipeline, std::string who) {
+task<std::string> Daemon::cancel(std::string pipeline, std::string run, std::string who) {
   known(pipeline);
+  const auto why = "cancelled by " + (who.empty() ? "hand" : who);
+  if (!run.empty()) {
+    const auto at = backfill_runs_.find(run);
+    if (at == backfill_runs_.end() || at->second.pipeline != pipeline)
+      throw Refusal(409, fmt::format("no backfill of {} goes on as run {}", pipeline, run));
+    at->second.cancelled = why;
+    at->second.body->cancel();
+    co_return fmt::format("{}: backfill {} cancelled; what was published stays", pipeline, run);
+  }
   try {
-    scheduler_.cancel(pipeline, "cancelled by " + (who.empty() ? "hand" : who));
+    scheduler_.cancel(pipeline, why);
   } catch (const Error& e) {
     throw Refusal(409, e.what());
   }
@@ -177,8 +199,7 @@ task<std::string> Daemon::backfill(std::string name, BackfillRequest request) {
   options.parallel = request.parallel;
   options.streams = backfill_streams(pipeline, request.stream);
   std::string holder;
-  const auto dir = lock_folder(state_path(*app_.configuration));
-  auto lock = try_lock_pipeline(dir, backfill_lock(name, lane), "sluice serve", holder);
+  auto lock = try_lock_pipeline(locks_dir_, backfill_lock(name, lane), "sluice serve", holder);
   if (!lock) throw Refusal(409, fmt::format("the backfill {} goes on already: {}", lane, holder));
   auto record = new_run(app_.clock, name, "backfill");
   const auto id = record.id;
@@ -195,15 +216,18 @@ task<void> Daemon::begin_backfill(RunRecord record, RunOptions options) {
 
 task<void> Daemon::run_backfill(RunRecord record, RunOptions options, PipelineLock lock) {
   const auto id = record.id;
-  backfill_runs_[id] = record.pipeline;
+  TaskGroup body(app_.executor);
+  auto& running = backfill_runs_[id] = BackfillRun{record.pipeline, &body, {}};
+  options.why_cancelled = [this, &running] {
+    return running.cancelled.empty() ? app_.loop.why_cancelled() : running.cancelled;
+  };
+  auto run = begin_backfill(std::move(record), std::move(options));
+  body.spawn(scheduler_.run_beside(std::move(run)));
   std::string failure;
-  bool cancelled = false;
   try {
-    auto run = begin_backfill(std::move(record), std::move(options));
-    co_await scheduler_.run_beside(std::move(run));
+    co_await body.join();
   } catch (const boost::system::system_error& e) {
-    cancelled = e.code() == asio::error::operation_aborted;
-    if (!cancelled) failure = e.code().message();
+    if (e.code() != asio::error::operation_aborted) failure = e.code().message();
   } catch (const std::exception& e) {
     failure = e.what();
   }
@@ -213,32 +237,42 @@ task<void> Daemon::run_backfill(RunRecord record, RunOptions options, PipelineLo
 }
 
 task<std::string> Daemon::reload() {
+  const auto turn = co_await replacing_.acquire();
+  std::string said;
+  std::optional<Refusal> refusal;
+  std::exception_ptr failure;
+  try {
+    said = co_await take_over();
+  } catch (const Refusal& refused) {
+    refusal = refused;
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) refusal.emplace(503, fmt::format("the old configuration stays in force: {}", error_of(failure).what()));
+  release_locks();
+  app_.metrics.configuration_loaded(!refusal, app_.clock.now());
+  refused_ = refusal ? std::optional(app_.clock.now()) : std::nullopt;
+  if (refusal) throw Refusal(*refusal);
+  co_return said;
+}
+
+task<std::string> Daemon::take_over() {
   Faults faults;
   auto loaded = load_configuration(app_.configuration->file, built_in_kinds(), faults);
-  app_.metrics.configuration_loaded(loaded.has_value(), app_.clock.now());
   if (!loaded) throw Refusal(422, "the old configuration stays in force:\n" + faults_text(faults));
   const auto before = app_.configuration;
   const auto fresh = std::make_shared<const Configuration>(std::move(*loaded));
+  const auto states = co_await remembered(fresh);
+  co_await schedule(fresh);
+  // Nothing below fails, and no run has begun since.
   app_.configuration = fresh;
   app_.engine.configure(fresh);
-  auto pipelines = locked_pipelines();
-  std::string problem;
-  try {
-    co_await scheduler_.replace_pipelines(std::move(pipelines));
-  } catch (const Error& e) {
-    problem = e.what();
-  }
-  if (!problem.empty()) {
-    app_.configuration = before;
-    app_.engine.configure(before);
-    app_.metrics.configuration_loaded(false, app_.clock.now());
-    throw Refusal(503, "the old configuration stays in force: " + problem);
-  }
+  scheduler_.set_concurrent_runs(fresh->concurrent_runs);
   app_.metrics.configure(inventory_of(*fresh));
-  co_await remember();
+  tell_metrics(states);
   auto said = fmt::format("configuration reloaded: {} pipelines", fresh->pipelines.size());
-  if (!fresh->server.settings.same_as(before->server.settings))
-    said += "; changes of server take effect at the next start";
+  if (!fresh->server.settings.same_as(before->server.settings) || fresh->state_url != before->state_url)
+    said += "; changes of server and state take effect at the next start";
   co_return said;
 }
 

@@ -49,6 +49,7 @@ Engine::~Engine() = default;
 
 void Engine::configure(std::shared_ptr<const Configuration> configuration) {
   const auto before = std::exchange(configuration_, std::move(configuration));
+  memory_.set_permits(configuration_->memory);
   if (!before) return;
   std::erase_if(sources_, [&](const auto& entry) { return !same_source(*before, *configuration_, entry.first); });
   std::erase_if(sinks_, [&](const auto& entry) { return !same_sink(*before, *configuration_, entry.first); });

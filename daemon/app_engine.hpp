@@ -22,7 +22,7 @@ class Engine {
   // Sources that are made from now on leave what they spent of their quotas there. Only where runs are recorded too: a
   // command that looks must not make the state's file.
   void keep_quotas(QuotaStore& quotas) { quotas_ = &quotas; }
-  // What is unchanged goes on as it is; runs keep what they began with.
+  // What is unchanged goes on as it is; runs keep what they began with. limits.memory counts from now on.
   void configure(std::shared_ptr<const Configuration> configuration);
 
   // These throw Error(give_up) when a reference does not resolve.

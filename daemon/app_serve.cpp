@@ -21,8 +21,10 @@ Daemon::Daemon(App& app)
     : app_(app),
       scheduler_(app.executor, app.clock, app.hub, app.state, app.rng, app.configuration->concurrent_runs,
                  [this](RunRequest request) { return run_scheduled(std::move(request)); }),
+      locks_dir_(lock_folder(state_path(*app.configuration))),
       backfills_(app.executor),
       last_turn_(app.clock.uptime()),
+      replacing_(app.executor, 1),
       told_(app.executor),
       reload_signal_(app.executor, SIGHUP) {
   listener_ = app.hub.listen([this](const Event& event) { note(event); });
@@ -35,21 +37,27 @@ task<void> Daemon::start() {
   for (const auto& token : options.tokens) app_.log.hide(token.token);
   co_await app_.state.probe();
   app_.engine.keep_quotas(app_.state);
-  co_await remember();
-  auto pipelines = locked_pipelines();
-  co_await scheduler_.replace_pipelines(std::move(pipelines));
+  const auto states = co_await remembered(app_.configuration);
+  tell_metrics(states);
+  co_await schedule(app_.configuration);
+  release_locks();
   routes_ =
       std::make_unique<ApiRoutes>(*this, app_.hub, app_.log, app_.clock, app_.configuration->server.protect_metrics);
   server_ = std::make_unique<HttpServer>(app_.executor, app_.clock, std::move(options), *routes_);
   server_->listen();
 }
 
-task<void> Daemon::remember() {
-  const auto configuration = app_.configuration;
-  for (const auto& pipeline : configuration->pipelines) {
-    const auto state = co_await app_.state.pipeline(pipeline.name);
-    app_.metrics.restore(pipeline.name, state);
+task<std::vector<std::pair<std::string, PipelineState>>> Daemon::remembered(std::shared_ptr<const Configuration> of) {
+  std::vector<std::pair<std::string, PipelineState>> states;
+  for (const auto& pipeline : of->pipelines) {
+    auto state = co_await app_.state.pipeline(pipeline.name);
+    states.emplace_back(pipeline.name, std::move(state));
   }
+  co_return states;
+}
+
+void Daemon::tell_metrics(const std::vector<std::pair<std::string, PipelineState>>& states) {
+  for (const auto& [pipeline, state] : states) app_.metrics.restore(pipeline, state);
 }
 
 unsigned short Daemon::port() const {
@@ -75,7 +83,7 @@ task<void> Daemon::serve() {
   } catch (...) {
     failure = std::current_exception();
   }
-  backfills_.cancel();
+  backfills_.cancel();  // their progress is kept: the same command takes them up again
   co_await backfills_.join();
   co_await app_.run_log.save();
   locks_.clear();
@@ -90,7 +98,6 @@ void Daemon::stop() {
 
 task<void> Daemon::drain_when_told(TaskGroup& group) {
   while (!draining_) co_await told_.wait();
-  backfills_.cancel();  // their progress is kept: the same command takes them up again
   co_await scheduler_.drain(app_.configuration->server.drain_timeout);
   group.cancel();
 }
@@ -104,22 +111,32 @@ task<RunEnded> Daemon::run_scheduled(RunRequest request) {
   co_return ended;
 }
 
-std::vector<ScheduledPipeline> Daemon::locked_pipelines() {
-  const auto dir = lock_folder(state_path(*app_.configuration));
-  std::erase_if(locks_, [&](const auto& entry) {
-    return !app_.configuration->pipeline(entry.first) && scheduler_.running() == 0;
-  });
+task<void> Daemon::schedule(std::shared_ptr<const Configuration> configuration) {
+  const auto held = held_elsewhere_;
+  std::exception_ptr failure;
+  try {
+    auto pipelines = locked_pipelines(*configuration);
+    co_await scheduler_.replace_pipelines(std::move(pipelines));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  held_elsewhere_ = held;
+  std::rethrow_exception(failure);
+}
+
+std::vector<ScheduledPipeline> Daemon::locked_pipelines(const Configuration& configuration) {
   std::vector<ScheduledPipeline> ours;
-  for (const auto& pipeline : app_.configuration->pipelines) {
+  for (const auto& pipeline : configuration.pipelines) {
     std::string holder;
     if (!locks_.contains(pipeline.name)) {
-      auto lock = try_lock_pipeline(dir, pipeline.name, "sluice serve", holder);
+      auto lock = try_lock_pipeline(locks_dir_, pipeline.name, "sluice serve", holder);
       if (lock) locks_.emplace(pipeline.name, std::move(*lock));
     }
     if (locks_.contains(pipeline.name)) {
       held_elsewhere_.erase(pipeline.name);
       ours.emplace_back(pipeline);
-    } else if (held_elsewhere_.insert(pipeline.name).second) {
+    } else if (held_elsewhere_.insert_or_assign(pipeline.name, holder).second) {
       app_.hub.emit(Notice{
           Level::warning, pipeline.name, {}, fmt::format("not scheduled while another process holds it: {}", holder)});
     }
@@ -127,16 +144,41 @@ std::vector<ScheduledPipeline> Daemon::locked_pipelines() {
   return ours;
 }
 
+// One that is disabled is nobody's: a person may run it by hand.
+void Daemon::release_locks() {
+  const auto ours = [&](const std::string& name) {
+    const auto* pipeline = app_.configuration->pipeline(name);
+    return pipeline != nullptr && pipeline->enabled;
+  };
+  std::erase_if(locks_, [&](const auto& lock) { return !ours(lock.first) && !scheduler_.running(lock.first); });
+  std::erase_if(held_elsewhere_, [&](const auto& held) { return !app_.configuration->pipeline(held.first); });
+}
+
 task<void> Daemon::take_freed_pipelines() {
   for (;;) {
     co_await app_.clock.sleep_for(lock_again_every);
-    if (held_elsewhere_.empty()) continue;
+    const auto turn = co_await replacing_.acquire();
+    const bool freed = std::any_of(held_elsewhere_.begin(), held_elsewhere_.end(),
+                                   [&](const auto& held) { return !lock_is_held(locks_dir_, held.first); });
+    release_locks();
+    if (!freed) continue;
     const auto before = held_elsewhere_;
-    auto pipelines = locked_pipelines();
-    if (held_elsewhere_ == before) continue;
-    co_await remember();
-    co_await scheduler_.replace_pipelines(std::move(pipelines));
-    for (const auto& name : before)
+    std::exception_ptr failure;
+    try {
+      const auto states = co_await remembered(app_.configuration);
+      co_await schedule(app_.configuration);
+      tell_metrics(states);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    release_locks();
+    if (failure)
+      app_.hub.emit(Notice{Level::warning,
+                           {},
+                           {},
+                           fmt::format("whether another process still holds a pipeline cannot be seen: {}; tried again",
+                                       error_of(failure).what())});
+    for (const auto& [name, holder] : before)
       if (!held_elsewhere_.contains(name))
         app_.hub.emit(Notice{Level::info, name, {}, "free again: scheduled from now on"});
   }
@@ -176,10 +218,12 @@ task<void> Daemon::watch_state() {
 }
 
 std::string Daemon::status_line() const {
+  if (state_said_ != "ok") return fmt::format("not ready: state: {}", state_said_);
   auto line = fmt::format("{} pipelines, {} running", app_.configuration->pipelines.size(), scheduler_.running());
   if (const auto next = scheduler_.next_fire())
     line += fmt::format(", next {} at {}", next->first,
                         format_instant(std::chrono::floor<std::chrono::seconds>(next->second)));
+  if (refused_) line += "; the file as it is now is refused";
   return line;
 }
 

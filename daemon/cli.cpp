@@ -176,7 +176,10 @@ class Grammar {
     pipeline(command("trigger", Command::trigger, "Tell the daemon to run a pipeline now"), true);
     pipeline(command("pause", Command::pause, "Tell the daemon to stop firing a pipeline"), true);
     pipeline(command("resume", Command::resume, "Tell the daemon to fire a pipeline again"), true);
-    pipeline(command("cancel", Command::cancel, "Tell the daemon to stop a running pipeline"), true);
+    auto* cancel = command("cancel", Command::cancel, "Tell the daemon to stop a running pipeline, or a backfill");
+    pipeline(cancel, true);
+    cancel->add_option("--run", a_.run, "Only the backfill that is this run, as runs or status -o json lists it")
+        ->type_name("ID");
   }
 
   void other() {

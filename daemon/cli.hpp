@@ -52,7 +52,7 @@ struct Arguments {
   std::vector<std::string> pipelines;  // run: at least one; others: none or one
   std::string stream;                  // --stream, or the part after the slash of PIPELINE/STREAM
   std::string source;                  // discover
-  std::string run;                     // logs
+  std::string run;                     // logs, cancel
   bool full_refresh = false;           // run
   std::optional<Day> from, to;         // backfill
   std::string name;                    // backfill

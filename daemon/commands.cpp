@@ -4,6 +4,7 @@
 
 #include "daemon/control.hpp"
 #include "daemon/schema_json.hpp"
+#include "daemon/status_json.hpp"
 #include "daemon/version.hpp"
 
 namespace sluice {
@@ -46,7 +47,7 @@ int dispatch(const Arguments& arguments) {
     case Command::schema:
       return schema_command();
     case Command::version:
-      print_out(arguments.json ? version_json().dump(2) + "\n" : version_text());
+      print_out(arguments.json ? pretty(version_json()) : version_text());
       return exit_code::done;
   }
   return exit_code::usage;
@@ -76,7 +77,7 @@ int code_of(const Refusal& refusal) {
 }  // namespace
 
 int schema_command() {
-  print_out(json_schema(built_in_kinds()).dump(2) + "\n");
+  print_out(pretty(json_schema(built_in_kinds())));
   return exit_code::done;
 }
 

@@ -5,6 +5,7 @@
 
 #include "daemon/commands.hpp"
 #include "daemon/control.hpp"
+#include "daemon/status_json.hpp"
 
 // discover: what a source has, and what its accounts have made up themselves.
 
@@ -155,7 +156,7 @@ void print_json(const std::vector<StreamSpec>& streams, const Survey& survey) {
     if (is_open(stream)) json["properties"] = survey.json(stream.name);
     all.push_back(std::move(json));
   }
-  print_out(all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  print_out(pretty(all));
 }
 
 void print_streams(const std::vector<StreamSpec>& streams, const Terminal& terminal) {

@@ -1,12 +1,17 @@
+#include <openssl/pem.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "core/check.hpp"
 #include "daemon/cell_print.hpp"
 #include "daemon/commands.hpp"
 #include "daemon/control.hpp"
+#include "daemon/status_json.hpp"
 #include "net/server_look.hpp"
 
 // Commands that look and load nothing: check, preview.
@@ -38,7 +43,7 @@ class Findings {
     for (const auto& finding : findings) add(where, finding);
   }
   bool bad() const { return bad_; }
-  void print(bool json) const { print_out(json ? json_.dump(2) + "\n" : table_.print(Terminal::of(STDOUT_FILENO))); }
+  void print(bool json) const { print_out(json ? pretty(json_) : table_.print(Terminal::of(STDOUT_FILENO))); }
 
  private:
   TablePrinter table_{{"WHERE", "RESULT", "FINDING"}};
@@ -96,9 +101,27 @@ task<void> check_server(App& app, const SourceSettings& source, std::string url,
   }
 }
 
+// The certificate that sluice itself shows: the first of its file.
+std::optional<Finding> check_own_certificate(const ServerSettings& server, Instant now) {
+  if (!server.settings.has("tls")) return {};
+  const auto path = server.settings.table("tls").text("certificate");
+  const auto useless = [&](const char* why) {
+    return Finding(Finding::Level::error, fmt::format("server.tls.certificate: cannot use {}: {}", path, why));
+  };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
+  if (!file) return useless(std::strerror(errno));
+  const std::unique_ptr<X509, void (*)(X509*)> certificate(PEM_read_X509(file.get(), nullptr, nullptr, nullptr),
+                                                           &X509_free);
+  const auto end = certificate ? end_of(*certificate) : std::nullopt;
+  if (!end) return useless("it is not a certificate as PEM");
+  return certificate_finding(*end, now, "sluice's own");
+}
+
 task<int> connect(App& app, Findings& findings) {
   auto state = check_state(app);
   co_await checked(std::move(state), "state", findings);
+  if (const auto finding = check_own_certificate(app.configuration->server, app.clock.now()))
+    findings.add("server", *finding);
   for (const auto& source : app.configuration->sources) {
     try {
       auto& connector = app.engine.connector(source.name);
@@ -213,6 +236,22 @@ Slice sample_slice(const StreamPlan& stream, const Partition& partition, Instant
   return Slice::whole(partition);
 }
 
+// Why there is nothing to preview, where no partition is active.
+std::string nothing_to_read(const Pipeline& pipeline, const StreamPlan& stream,
+                            const std::vector<Partition>& partitions) {
+  constexpr std::size_t shown = 3;
+  const auto name = pipeline.name + "/" + stream.name;
+  if (partitions.empty())
+    return fmt::format("{} has nothing to read: {} has no account or event for it; see `sluice check --connect`", name,
+                       pipeline.source);
+  std::vector<std::string> reasons;
+  for (const auto& partition : partitions)
+    if (reasons.size() < shown) reasons.push_back(fmt::format("{}: {}", partition.id, partition.inactive_reason));
+  if (partitions.size() > shown) reasons.push_back(fmt::format("and {} more", partitions.size() - shown));
+  return fmt::format("{} has nothing to read, all of {} is left out: {}", name, pipeline.source,
+                     fmt::join(reasons, "; "));
+}
+
 task<int> preview(App& app, const Pipeline& pipeline, StreamPlan stream, const Arguments& arguments) {
   auto& connector = app.engine.connector(pipeline.source);
   if (arguments.input.empty()) {
@@ -227,7 +266,7 @@ task<int> preview(App& app, const Pipeline& pipeline, StreamPlan stream, const A
   }
   const auto partitions = co_await connector.partitions(stream.spec);
   const auto first = std::find_if(partitions.begin(), partitions.end(), [](const Partition& p) { return p.active; });
-  if (first == partitions.end()) throw Failure(exit_code::failed, stream.name + " has no active partition");
+  if (first == partitions.end()) throw Failure(exit_code::failed, nothing_to_read(pipeline, stream, partitions));
   std::string horizon;
   if (stream.spec.cursor == Cursor::value) horizon = co_await connector.horizon(stream.spec, *first, app.clock.now());
   const auto slice = sample_slice(stream, *first, app.clock.now(), std::move(horizon));

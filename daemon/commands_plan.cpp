@@ -218,7 +218,7 @@ task<int> plan(App& app, const Arguments& arguments) {
     all.push_back(std::move(json));
   }
   co_await app.engine.close();
-  if (arguments.json) print_out(all.dump(2) + "\n");
+  if (arguments.json) print_out(pretty(all));
   co_return failed ? exit_code::failed : exit_code::done;
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/lock.hpp"
 #include "daemon/phrases.hpp"
 #include "daemon/remote.hpp"
+#include "daemon/status_json.hpp"
 
 // quarantine list, show, replay, drop.
 
@@ -51,7 +52,7 @@ task<int> look(App& app, const Pipeline& pipeline, const Arguments& arguments) {
     text += whole_text(row);
   }
   if (arguments.json)
-    print_out(all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    print_out(pretty(all));
   else if (arguments.command == Command::quarantine_show)
     print_out(text);
   else
@@ -121,7 +122,7 @@ task<int> replay(App& app, const Pipeline& pipeline, const StreamPlan& stream, c
   if (!options.dry_run) lock = co_await keep_runs_away(app, pipeline, arguments);
   const auto result = co_await app.engine.replay(pipeline, stream, options);
   co_await app.engine.close();
-  print_out(arguments.json ? json_of(result).dump(2) + "\n" : text_of(result, arguments));
+  print_out(arguments.json ? pretty(json_of(result)) : text_of(result, arguments));
   bool passing = true;
   for (const auto& failure : result.failures) {
     passing = passing && failure.passing;
@@ -135,7 +136,7 @@ task<int> drop(App& app, const Pipeline& pipeline, const Arguments& arguments) {
   auto& sink = app.engine.sink(pipeline.sink);
   const auto dropped = co_await sink.drop_quarantined(pipeline.name, arguments.stream, arguments.quarantined);
   co_await app.engine.close();
-  print_out(arguments.json ? Json{{"dropped", dropped}}.dump(2) + "\n"
+  print_out(arguments.json ? pretty(Json{{"dropped", dropped}})
                            : fmt::format("dropped {} rows of the quarantine\n", grouped(dropped)));
   co_return exit_code::done;
 }

@@ -23,15 +23,15 @@ LogOptions foreground_log(const Arguments& arguments) {
   return options;
 }
 
-// `to_daemon`: what the daemon can be asked for instead, where it is the one that holds the lock.
+// `beside_daemon`: what to do where it is the daemon, which never lets go, that holds the lock.
 PipelineLock lock_or_fail(const App& app, const std::string& name, const std::string& who,
-                          const std::string& to_daemon) {
+                          const std::string& beside_daemon) {
   std::string holder;
   auto lock = try_lock_pipeline(lock_folder(state_path(*app.configuration)), name, who, holder);
-  const bool daemon = held_by_daemon(holder) && !to_daemon.empty();
+  const bool daemon = held_by_daemon(holder) && !beside_daemon.empty();
   if (!lock)
     throw Failure(exit_code::temporary,
-                  fmt::format("{} is held by {}; {}", name, holder, daemon ? to_daemon : "wait for its end"));
+                  fmt::format("{} is held by {}; {}", name, holder, daemon ? beside_daemon : "wait for its end"));
   return std::move(*lock);
 }
 
@@ -63,6 +63,13 @@ void resolve(App& app, const Pipeline& pipeline) {
   for (const auto& stream : pipeline.streams) stream.transform.load_key();
 }
 
+// The daemon runs all of a pipeline, and only what is due.
+std::string beside_daemon(const Arguments& arguments, const std::string& pipeline) {
+  if (arguments.full_refresh || !arguments.stream.empty())
+    return "the daemon makes ordinary runs of whole pipelines only: stop it, run this again, and start it";
+  return fmt::format("`sluice trigger {}` asks the daemon to run it", pipeline);
+}
+
 task<int> run_all(App& app, const Arguments& arguments) {
   for (const auto& name : arguments.pipelines) resolve(app, pipeline_or_fail(*app.configuration, name));
   const auto progress = show_progress(app);
@@ -71,7 +78,7 @@ task<int> run_all(App& app, const Arguments& arguments) {
   if (!arguments.stream.empty()) options.streams.push_back(arguments.stream);
   std::vector<PipelineLock> locks;
   for (const auto& name : arguments.pipelines)
-    locks.push_back(lock_or_fail(app, name, "sluice run", "`sluice trigger " + name + "` asks the daemon to run it"));
+    locks.push_back(lock_or_fail(app, name, "sluice run", beside_daemon(arguments, name)));
   Semaphore slots(app.executor, app.configuration->concurrent_runs);
   std::vector<RunEnded> ended;
   TaskGroup group(app.executor);
@@ -85,7 +92,7 @@ task<int> run_all(App& app, const Arguments& arguments) {
     const auto record = co_await app.state.run(run.run);
     if (record) all.push_back(run_json(*record));
   }
-  if (arguments.json) print_out(all.dump(2) + "\n");
+  if (arguments.json) print_out(pretty(all));
   co_return code;
 }
 
@@ -123,7 +130,7 @@ task<int> backfill_dry_run(App& app, const Pipeline& pipeline, const Arguments& 
   co_await app.engine.close();
   if (arguments.json) {
     const Json all{{"name", backfill.name}, {"slices", total}, {"lanes", std::move(lanes)}};
-    print_out(all.dump(2) + "\n");
+    print_out(pretty(all));
     co_return exit_code::done;
   }
   TablePrinter table({"STREAM", "PARTITION", "SLICES", "FROM", "TO", "DONE TO", "NOTE"});
@@ -147,7 +154,7 @@ task<int> backfill_here(App& app, const Pipeline& pipeline, const Arguments& arg
   const auto ended = co_await recorded_run(app, new_run(app.clock, pipeline.name, "backfill"), std::move(options));
   co_await app.engine.close();
   const auto record = co_await app.state.run(ended.run);
-  if (arguments.json && record) print_out(run_json(*record).dump(2) + "\n");
+  if (arguments.json && record) print_out(pretty(run_json(*record)));
   co_return ended.outcome == Outcome::succeeded ? exit_code::done : exit_code::failed;
 }
 
@@ -157,7 +164,7 @@ task<int> backfill_there(Remote& remote, const Arguments& arguments) {
   body["parallel"] = arguments.parallel;
   const auto answer = co_await remote.client().post(
       "/api/v1/pipelines/" + url_encode(arguments.pipelines.at(0)) + "/backfill", body.dump());
-  print_out(arguments.json ? answer.dump(2) + "\n" : answer.value("message", "") + "\n");
+  print_out(arguments.json ? pretty(answer) : answer.value("message", "") + "\n");
   co_return exit_code::done;
 }
 

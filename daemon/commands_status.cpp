@@ -38,7 +38,11 @@ class Observer {
       std::vector<RunRecord> runs;
       if (state_) state = co_await state_->pipeline(pipeline.name);
       if (state_) runs = co_await recorded(pipeline.name, 20);
-      all.push_back(pipeline_json(pipeline, status_from_state(pipeline, state, runs)));
+      auto json = pipeline_json(pipeline, status_from_state(pipeline, state, runs));
+      auto& backfills = json["backfills"] = Json::array();
+      for (const auto& run : runs)
+        if (run.trigger == "backfill" && !run.outcome) backfills.push_back(run.id);
+      all.push_back(std::move(json));
     }
     co_return chosen(std::move(all));
   }
@@ -64,6 +68,8 @@ class Observer {
     const auto lines = co_await state_->log(run.id);
     co_return logs_json(run, lines);
   }
+
+  Instant now() const { return clock_.now(); }
 
   task<bool> there() {
     if (!asked_) answers_ = co_await remote_->answers();
@@ -117,17 +123,36 @@ std::string outcome_word(const Json& json, const char* outcome, const char* ende
   return word.empty() || !text(json, ended).empty() ? word : "interrupted";
 }
 
-std::string state_word(const Json& pipeline) {
-  if (!pipeline.value("enabled", true)) return "disabled";
-  if (pipeline["running"].is_string()) return "running";
-  if (pipeline.value("paused", false)) return "paused";
-  return pipeline.value("waiting", false) ? "waiting" : "idle";
+// "14:05Z", with its day where that is not today.
+std::string time_of_day(Instant when, Instant now) {
+  const auto text = cctz::format("%Y-%m-%dT%H:%MZ", std::chrono::floor<std::chrono::seconds>(when), utc());
+  return day_of(when, utc()) == day_of(now, utc()) ? text.substr(text.find('T') + 1) : text;
 }
 
-std::string status_table(const Json& pipelines) {
+// "running 12m04s, 1 backfill", "paused", "retry at 14:05Z"
+std::string state_of(const Json& pipeline, Instant now) {
+  std::vector<std::string> words;
+  if (!pipeline.value("enabled", true)) words.emplace_back("disabled");
+  if (pipeline["running"].is_string()) {
+    const auto since = parse_instant(text(pipeline, "running_since"));
+    words.push_back("running" + (since ? " " + short_duration(std::max(now - *since, Duration::zero())) : ""));
+  } else if (pipeline.value("held_elsewhere", false)) {
+    words.emplace_back("held elsewhere");
+  } else if (pipeline.value("waiting", false)) {
+    words.emplace_back("waiting");
+  }
+  if (pipeline.value("paused", false)) words.emplace_back("paused");
+  if (const auto retry = parse_instant(text(pipeline, "next_retry")))
+    words.push_back("retry at " + time_of_day(*retry, now));
+  if (const auto at = pipeline.find("backfills"); at != pipeline.end() && !at->empty())
+    words.push_back(at->size() == 1 ? "1 backfill" : fmt::format("{} backfills", at->size()));
+  return words.empty() ? "idle" : fmt::format("{}", fmt::join(words, ", "));
+}
+
+std::string status_table(const Json& pipelines, Instant now) {
   TablePrinter table({"PIPELINE", "STATE", "LAST RUN", "ENDED", "FAILURES", "NEXT FIRE", "SCHEDULE", "MESSAGE"});
   for (const auto& p : pipelines)
-    table.add({text(p, "name"), state_word(p), outcome_word(p, "last_outcome", "last_ended"), text(p, "last_ended"),
+    table.add({text(p, "name"), state_of(p, now), outcome_word(p, "last_outcome", "last_ended"), text(p, "last_ended"),
                std::to_string(p.value("consecutive_failures", 0)), text(p, "next_fire"), text(p, "schedule"),
                text(p, "last_message")});
   return table.print(Terminal::of(STDOUT_FILENO));
@@ -161,16 +186,16 @@ task<int> show_status(Observer& observer, bool json) {
   const auto pipelines = co_await observer.pipelines();
   const bool there = co_await observer.there();
   if (json)
-    print_out(pipelines.dump(2) + "\n");
+    print_out(pretty(pipelines));
   else
-    print_out(status_table(pipelines));
+    print_out(status_table(pipelines, observer.now()));
   if (!json && !there) print_err("no daemon answers: this is what the state remembers\n");
   co_return exit_code::done;
 }
 
 task<int> show_runs(Observer& observer, bool json) {
   const auto runs = co_await observer.runs();
-  print_out(json ? runs.dump(2) + "\n" : runs_table(runs));
+  print_out(json ? pretty(runs) : runs_table(runs));
   co_return exit_code::done;
 }
 
@@ -192,7 +217,7 @@ std::string logs_text(const Json& logs, const Terminal& terminal) {
 
 task<int> show_logs(Observer& observer, bool json) {
   const auto logs = co_await observer.logs();
-  print_out(json ? logs.dump(2) + "\n" : logs_text(logs, Terminal::of(STDOUT_FILENO)));
+  print_out(json ? pretty(logs) : logs_text(logs, Terminal::of(STDOUT_FILENO)));
   co_return exit_code::done;
 }
 
@@ -216,8 +241,9 @@ task<int> tell(Remote& remote, const Arguments& arguments) {
                   fmt::format("no daemon of this configuration answers at {}; is `sluice serve` running?",
                               remote.client().url()));
   const auto path = fmt::format("/api/v1/pipelines/{}/{}", url_encode(pipeline), action_of(arguments.command));
-  const auto answer = co_await remote.client().post(path, "");
-  print_out(arguments.json ? answer.dump(2) + "\n" : answer.value("message", "") + "\n");
+  const auto body = arguments.run.empty() ? "" : Json{{"run", arguments.run}}.dump();
+  const auto answer = co_await remote.client().post(path, body);
+  print_out(arguments.json ? pretty(answer) : answer.value("message", "") + "\n");
   co_return exit_code::done;
 }
 

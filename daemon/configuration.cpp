@@ -98,6 +98,7 @@ void read_server(const Settings& server, Configuration& into, Faults& faults) {
 void read_state(const Settings& state, Configuration& into, Faults& faults) {
   if (!state.has("url")) return;
   into.state_url = state.reference("url");
+  into.state_url_where = state.where("url");
   if (!into.state_url->literal()) return;
   const auto url = state.text("url");
   if (url.starts_with("postgres://") || url.starts_with("postgresql://"))
@@ -272,6 +273,14 @@ void check_url(const SinkSettings& sink, Faults& found) {
   }
 }
 
+void check_state_url(const Configuration& configuration, Faults& found) {
+  try {
+    state_path(configuration);
+  } catch (const Error& error) {
+    found.emplace_back(configuration.state_url_where, error.what());
+  }
+}
+
 void check_mask_key(const Configuration& configuration, Faults& found) {
   if (configuration.mask_key == nullptr) return;
   try {
@@ -348,6 +357,7 @@ Faults check_references(const Configuration& configuration) {
     check_url(sink, found);
   }
   check_mask_key(configuration, found);
+  check_state_url(configuration, found);
   for (const auto& pipeline : configuration.pipelines) {
     check_references_of(pipeline.settings, found);
     for (const auto& stream : pipeline.streams) check_references_of(stream.settings, found);

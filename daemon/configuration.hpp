@@ -35,6 +35,7 @@ struct Configuration {
   std::string file;
   ServerSettings server;
   std::optional<TextRef> state_url;
+  Where state_url_where;
   std::shared_ptr<const MaskKey> mask_key;  // none: nothing is masked by hmac_sha256
   Where mask_key_where;
   int concurrent_runs = 8;

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <stdexcept>
@@ -25,8 +26,15 @@ class Refusal : public std::runtime_error {
 };
 
 struct Health {
-  bool ready = true;
-  std::vector<std::pair<std::string, std::string>> checks;  // name, "ok" or what is wrong
+  struct Check {
+    std::string name;
+    bool good;
+    std::string says;  // "ok", what is wrong, or what is good enough and yet to be looked at
+  };
+  std::vector<Check> checks;
+  bool ready() const {
+    return std::all_of(checks.begin(), checks.end(), [](const Check& check) { return check.good; });
+  }
 };
 
 // What may be re-loaded beside the live runs.
@@ -62,7 +70,8 @@ class Control {
   // Each says in one sentence what was done.
   virtual task<std::string> trigger(std::string pipeline) = 0;
   virtual task<std::string> pause(std::string pipeline, bool paused) = 0;
-  virtual task<std::string> cancel(std::string pipeline, std::string who) = 0;  // who: a token's name, or empty
+  // `run`: of a backfill of the pipeline; empty: the run that goes on or waits. `who`: a token's name, or empty.
+  virtual task<std::string> cancel(std::string pipeline, std::string run, std::string who) = 0;
   virtual task<std::string> backfill(std::string pipeline, BackfillRequest request) = 0;
   virtual task<std::string> reload() = 0;
 };

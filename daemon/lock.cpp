@@ -98,7 +98,7 @@ void PipelineLock::release() {
 std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std::string& pipeline,
                                               const std::string& who, std::string& holder) {
   std::error_code failure;
-  if (!std::filesystem::exists(dir)) {
+  if (!std::filesystem::exists(dir, failure)) {
     std::filesystem::create_directories(std::filesystem::path(dir).parent_path(), failure);
     if (mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) fail(dir, "made", errno);
   }

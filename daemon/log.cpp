@@ -173,7 +173,9 @@ void Log::say_folded(Folded& folded, Instant now) {
 }
 
 void Log::hide(const Secret& secret) {
-  if (secret.reveal().size() >= shortest_secret) hidden_.push_back(secret);
+  const bool known = std::any_of(hidden_.begin(), hidden_.end(),
+                                 [&](const Secret& hidden) { return hidden.reveal() == secret.reveal(); });
+  if (!known && secret.reveal().size() >= shortest_secret) hidden_.push_back(secret);
 }
 
 std::int64_t Log::dropped() const {

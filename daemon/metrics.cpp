@@ -112,9 +112,18 @@ struct Metrics::Impl {
   std::set<std::string> pipelines, sources, sinks;
   std::set<std::string> disabled;  // of the pipelines
   std::set<std::pair<std::string, std::string>> streams;
-  std::set<Values> with_objective;         // pipeline, stream
-  std::map<std::string, Instant> started;  // of the runs that are going on
-  std::set<std::string> ran;               // pipelines that told an outcome since they are known
+  std::set<Values> with_objective;  // pipeline, stream
+  struct GoingOn {
+    std::string pipeline;
+    Instant since;
+  };
+  std::map<std::string, GoingOn> going_on;  // runs, those of pipelines that a reload took away too
+  void count_running(const std::string& pipeline) {
+    const auto count = std::count_if(going_on.begin(), going_on.end(),
+                                     [&](const auto& run) { return run.second.pipeline == pipeline; });
+    running.at({pipeline}).Set(static_cast<double>(count));
+  }
+  std::set<std::string> ran;  // pipelines that told an outcome since they are known
 
   template <typename T>
   Series<T> series(const std::string& name, const std::string& help, Values labels, Buckets buckets = {}) {
@@ -122,8 +131,11 @@ struct Metrics::Impl {
   }
 
   Series<Gauge> build_info = series<Gauge>("build_info", "Always 1; the labels say what runs.", {"version", "commit"});
-  Series<Gauge> reload_good = series<Gauge>("config_last_reload_successful",
-                                            "1 when the newest attempt to load the configuration succeeded.", {});
+  Series<Gauge> ready = series<Gauge>(
+      "ready", "What /readyz answers: 1 for 200, and 0 for 503 (the state cannot be written, or sluice is stopping).",
+      {});
+  Series<Gauge> reload_good = series<Gauge>(
+      "config_last_reload_successful", "Whether the newest attempt to load the configuration succeeded: 1, or 0.", {});
   Series<Gauge> reload_time =
       series<Gauge>("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded.", {});
   Series<Counter> runs = series<Counter>("pipeline_runs_total", "Runs that ended.", {"pipeline", "trigger", "outcome"});
@@ -218,7 +230,7 @@ void Metrics::Impl::add(const Inventory& inventory) {
       for (const auto& outcome : run_outcomes) runs.at({pipeline, trigger, outcome});
     }
     run_duration.at({pipeline});
-    running.at({pipeline});
+    count_running(pipeline);
     if (enabled)
       paused.at({pipeline});
     else
@@ -302,22 +314,22 @@ void Metrics::Impl::on(const VersionWarning& e) {
 
 void Metrics::Impl::on(const RunStarted& e) {
   if (!pipelines.contains(e.pipeline)) return;
-  running.at({e.pipeline}).Increment();
-  started[e.run] = e.started;
+  going_on[e.run] = {e.pipeline, e.started};
+  count_running(e.pipeline);
   if (e.trigger == "schedule") start_delay.at({}).Observe(seconds(e.delay));
 }
 
 void Metrics::Impl::on(const RunEnded& e) {
-  const auto began = started.extract(e.run);
+  const auto began = going_on.extract(e.run);
   if (!pipelines.contains(e.pipeline)) return;
   runs.at({e.pipeline, e.trigger, std::string(to_string(e.outcome))}).Increment();
   run_duration.at({e.pipeline}).Observe(seconds(e.took));
-  if (began) running.at({e.pipeline}).Decrement();
+  count_running(e.pipeline);
   if (e.trigger == "backfill") return;
   ran.insert(e.pipeline);
   if (e.outcome == Outcome::succeeded) {
     failures.at({e.pipeline}).Set(0);
-    if (began) last_success.at({e.pipeline}).Set(seconds(began.mapped()));
+    if (began) last_success.at({e.pipeline}).Set(seconds(began.mapped().since));
   } else if (e.outcome != Outcome::cancelled) {
     failures.at({e.pipeline}).Increment();
   }
@@ -419,6 +431,10 @@ void Metrics::set_next_fire(const std::string& pipeline, std::optional<Instant> 
 void Metrics::configuration_loaded(bool good, Instant when) {
   impl_->reload_good.at({}).Set(good ? 1 : 0);
   if (good) impl_->reload_time.at({}).Set(seconds(when));
+}
+
+void Metrics::set_ready(bool ready) {
+  impl_->ready.at({}).Set(ready ? 1 : 0);
 }
 
 void Metrics::loop_lag(Duration lag) {

@@ -37,6 +37,7 @@ class Metrics {
   void set_paused(const std::string& pipeline, bool paused);
   void set_next_fire(const std::string& pipeline, std::optional<Instant> when);
   void configuration_loaded(bool good, Instant when);
+  void set_ready(bool ready);
   void loop_lag(Duration lag);
   void set_dropped_log_lines(std::int64_t lines);
 

@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -35,11 +36,17 @@ std::vector<std::string> stat_fields() {
   return fields;
 }
 
-std::optional<double> boot_time() {
-  std::ifstream in("/proc/stat");
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with("btime ")) return std::stod(line.substr(6));
-  return {};
+double seconds_of(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+// `since_boot` in 1970's seconds. When the machine booted stands in /proc/stat too, which the unit's ProcSubset=pid
+// hides. Worked out once: a clock that is set later does not start the process anew.
+double start_time(double since_boot) {
+  static const double start = seconds_of(CLOCK_REALTIME) - seconds_of(CLOCK_BOOTTIME) + since_boot;
+  return start;
 }
 
 std::optional<double> open_descriptors() {
@@ -64,9 +71,8 @@ std::vector<prometheus::MetricFamily> process_metrics() {
                               (field(14) + field(15)) / ticks));
     families.push_back(family("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
                               field(24) * static_cast<double>(sysconf(_SC_PAGESIZE))));
-    if (const auto boot = boot_time())
-      families.push_back(family("process_start_time_seconds", "When the process started, since 1970.",
-                                MetricType::Gauge, *boot + field(22) / ticks));
+    families.push_back(family("process_start_time_seconds", "When the process started, since 1970.", MetricType::Gauge,
+                              start_time(field(22) / ticks)));
   }
   if (const auto count = open_descriptors())
     families.push_back(family("process_open_fds", "Open file descriptors.", MetricType::Gauge, *count));

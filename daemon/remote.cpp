@@ -68,8 +68,14 @@ task<bool> Remote::answers() {
   try {
     const auto version = co_await client_->get("/api/v1/version");
     co_return asked_for_ || version.value("configuration", "") == file_;
-  } catch (const HttpError&) {
-    if (asked_for_) throw;
+  } catch (const HttpError& error) {
+    // Where TLS fails somebody is there, most likely our daemon: under the name that its certificate is for.
+    if (asked_for_ || (error.code() == "tls" && error.passing())) throw;
+    if (error.code() == "tls")
+      throw Error(error.remedy(),
+                  fmt::format("{}; where it is for another name, give --server https://NAME:{}, and a private "
+                              "authority in the environment variable SSL_CERT_FILE",
+                              error.what(), parse_url(client_->url()).port));
   } catch (const Error&) {
     if (asked_for_) throw;  // something else listens there
   } catch (const Refusal& refusal) {

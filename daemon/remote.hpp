@@ -15,7 +15,7 @@ class Remote {
 
   DaemonClient& client() { return *client_; }
   // Whether a daemon is there. With --server it must be: throws what is wrong. Without, one that serves another file
-  // is not ours.
+  // is not ours; one whose certificate is refused, or that speaks no TLS, throws too: it may be ours.
   task<bool> answers();
 
  private:

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "core/error.hpp"
+#include "daemon/lock.hpp"
 #include "daemon/log.hpp"
 
 namespace sluice {
@@ -425,11 +426,14 @@ task<std::vector<RunLine>> SqliteStateStore::log(std::string run) {
 
 task<std::vector<RunRecord>> SqliteStateStore::close_orphans(const std::string& pipeline) {
   auto closed = std::make_shared<std::vector<RunRecord>>();
-  std::function<void(Database&)> change = [pipeline, closed, now = clock_.now()](Database& db) {
+  std::function<void(Database&)> change = [pipeline, closed, now = clock_.now(), path = path_](Database& db) {
     auto rows = db.prepare(
         fmt::format("SELECT {} FROM runs WHERE pipeline = ? AND ended IS NULL ORDER BY started", run_columns));
     rows.bind(1, pipeline);
     auto orphans = records_of(rows);
+    // Backfills go on beside the pipeline's own runs, in this process or in others.
+    if (any_backfill_is_held(lock_folder(path), pipeline))
+      std::erase_if(orphans, [](const RunRecord& run) { return run.trigger == "backfill"; });
     for (auto& run : orphans) {
       run.ended = std::max(now, run.started);
       run.outcome = Outcome::failed;

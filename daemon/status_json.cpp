@@ -30,6 +30,10 @@ std::string schedule_text(const Schedule& schedule) {
   return "by hand";
 }
 
+std::string pretty(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 Json run_json(const RunRecord& run) {
   Json json{{"id", run.id}, {"pipeline", run.pipeline}, {"trigger", run.trigger}};
   json["outcome"] = run.outcome ? Json(to_string(*run.outcome)) : Json(nullptr);
@@ -77,7 +81,7 @@ PipelineStatus status_from_state(const Pipeline& pipeline, const PipelineState& 
   status.last_succeeded = state.last_succeeded;
   status.consecutive_failures = state.consecutive_failures;
   for (const auto& run : runs) {
-    if (!run.outcome && !status.running) {
+    if (!run.outcome && run.trigger != "backfill" && !status.running) {
       status.running = run.id;
       status.running_since = run.started;
     }

@@ -1,5 +1,6 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "core/state.hpp"
@@ -10,6 +11,9 @@
 // The JSON of pipelines and runs: what the HTTP API answers and `-o json` prints.
 
 namespace sluice {
+
+// As a person reads it, a line break at its end. What is no UTF-8 becomes U+FFFD.
+std::string pretty(const Json& json);
 
 Json run_json(const RunRecord& run);
 Json pipeline_json(const Pipeline& pipeline, const PipelineStatus& status);

@@ -14,7 +14,8 @@ struct Terminal {
   static Terminal of(int fd);
 };
 
-// Columns that line up. Numbers stand right, words that mean success or failure are coloured.
+// Columns that line up. Numbers stand right, words that mean success or failure are coloured. On a terminal nothing is
+// cut: columns that do not fit go on lines of their own below, indented, and the last one, which is prose, is wrapped.
 class TablePrinter {
  public:
   explicit TablePrinter(std::vector<std::string> columns) : columns_(std::move(columns)) {}

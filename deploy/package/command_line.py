@@ -82,7 +82,7 @@ MANUAL_END = r""".SH EXIT STATUS
 done
 .TP
 .B 1
-a run failed
+a run failed, or a daemon asks for a token, does not know it, or wants one of a higher role
 .TP
 .B 2
 the command line is wrong

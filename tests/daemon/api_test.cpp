@@ -79,6 +79,15 @@ TEST_CASE("what is done needs POST, and reading needs GET") {
   CHECK(problem_detail(conflict) == "facebook is not running");
 }
 
+TEST_CASE("one backfill is cancelled by the id of its run") {
+  RunningServer server;
+  const std::string path = "POST /api/v1/pipelines/facebook/cancel";
+  CHECK(ask(server, path, json_type, R"({"run": "r7"})").status == 200);
+  CHECK(server.control.asked == std::vector<std::string>{"cancel facebook r7"});
+  for (const auto* body : {R"({"run": 7})", R"({"name": "r7"})", "[]", "r7"})
+    CHECK(ask(server, path, json_type, body).status == 422);
+}
+
 TEST_CASE("a backfill's fields are checked, each by name") {
   RunningServer server;
   const std::string path = "POST /api/v1/pipelines/facebook/backfill";

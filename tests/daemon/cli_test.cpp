@@ -38,6 +38,7 @@ TEST_CASE("every command is known") {
   CHECK(understood({"pause", "facebook"}).command == Command::pause);
   CHECK(understood({"resume", "facebook"}).command == Command::resume);
   CHECK(understood({"cancel", "facebook"}).command == Command::cancel);
+  CHECK(understood({"cancel", "facebook", "--run", "20260302T120000Z-7f3a"}).run == "20260302T120000Z-7f3a");
   CHECK(understood({"schema"}).command == Command::schema);
   CHECK(understood({"demo", "/tmp/x", "--exit"}).exit_after);
   CHECK(understood({"version"}).command == Command::version);

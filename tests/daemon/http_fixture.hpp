@@ -19,8 +19,7 @@ struct FakeControl final : Control {
 
   Health health() override {
     Health h;
-    h.ready = ready;
-    h.checks = {{"configuration", "ok"}, {"state", ready ? "ok" : "disk I/O error"}};
+    h.checks = {{"configuration", true, "ok"}, {"state", ready, ready ? "ok" : "disk I/O error"}};
     return h;
   }
   Duration loop_age() const override { return age; }
@@ -50,7 +49,10 @@ struct FakeControl final : Control {
   task<std::string> pause(std::string pipeline, bool paused) override {
     co_return did((paused ? "pause " : "resume ") + pipeline);
   }
-  task<std::string> cancel(std::string, std::string) override { throw Refusal(409, "facebook is not running"); }
+  task<std::string> cancel(std::string pipeline, std::string run, std::string) override {
+    if (run.empty()) throw Refusal(409, pipeline + " is not running");
+    co_return did(fmt::format("cancel {} {}", pipeline, run));
+  }
   task<std::string> backfill(std::string pipeline, BackfillRequest r) override {
     co_return did(fmt::format("backfill {} {} {} {}", pipeline, format_day(r.from), format_day(r.to), r.lane));
   }

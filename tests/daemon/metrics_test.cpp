@@ -53,6 +53,7 @@ TEST_CASE("every metric has its fixed name and type once everything has happened
   Metrics metrics(inventory());
   metrics.configuration_loaded(true, noon);
   metrics.set_next_fire("facebook", noon + 1h);
+  metrics.set_ready(true);
   run(metrics, "r1", "schedule", Outcome::succeeded);
   metrics.on(WatermarkMoved{"facebook", "insights", noon});
   metrics.on(QuarantineSize{"facebook", "insights", 3});
@@ -62,6 +63,7 @@ TEST_CASE("every metric has its fixed name and type once everything has happened
   metrics.on(SinkState{"warehouse", true, {}});
   CHECK_THAT(metrics.text(), Contains(R"(sluice_rate_limit_spent_total{bucket="operations",source="meta"} 2)"));
   CHECK(names(metrics.text()) == std::set<std::string>{"sluice_build_info gauge",
+                                                       "sluice_ready gauge",
                                                        "sluice_config_last_reload_successful gauge",
                                                        "sluice_config_last_reload_success_timestamp_seconds gauge",
                                                        "sluice_pipeline_runs_total counter",
@@ -164,6 +166,32 @@ TEST_CASE("labels come from the configuration only, and are escaped") {
   CHECK_THAT(text, Contains(R"(requests_total{code="other",source="meta"} 5000)"));
   CHECK_THAT(text, Contains(R"(pipeline="a\"b\\c\nd")"));
   CHECK_THAT(text, Contains("bucket 999") && !Contains("bucket 1000"));
+}
+
+TEST_CASE("a pipeline that reloads take away and bring back while it runs is counted as running until it ends") {
+  Metrics metrics(inventory());
+  const auto is_running = [&](int runs) {
+    return Contains(fmt::format(R"(pipeline_running{{pipeline="facebook"}} {})"
+                                "\n",
+                                runs));
+  };
+  RunEnded ended;
+  ended.run = "r1";
+  ended.pipeline = "facebook";
+  ended.trigger = "manual";
+  metrics.on(RunStarted{"r1", "facebook", "manual", noon, noon, 0s});
+  metrics.configure({});
+  CHECK_THAT(metrics.text(), !Contains("pipeline_running{"));
+  metrics.configure(inventory());
+  CHECK_THAT(metrics.text(), is_running(1));
+  metrics.on(ended);
+  CHECK_THAT(metrics.text(), is_running(0));
+
+  metrics.on(RunStarted{"r1", "facebook", "manual", noon, noon, 0s});
+  metrics.configure({});
+  metrics.on(ended);
+  metrics.configure(inventory());
+  CHECK_THAT(metrics.text(), is_running(0));
 }
 
 TEST_CASE("a new configuration adds and removes series and keeps the counts of the rest") {

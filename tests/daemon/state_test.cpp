@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "core/error.hpp"
+#include "daemon/lock.hpp"
 #include "tests/support/folder.hpp"
 #include "tests/support/world.hpp"
 
@@ -232,6 +233,18 @@ TEST_CASE_METHOD(Fixture, "runs that a killed process left open are closed as fa
   CHECK(state().consecutive_failures == 1);
   CHECK_FALSE(world.run(store->run("other"))->ended);
   CHECK(world.run(store->close_orphans("facebook")).empty());
+}
+
+TEST_CASE_METHOD(Fixture, "a backfill that another process makes is no orphan; once that is gone it is one") {
+  auto backfill = run_at("open", noon - 5min);
+  backfill.trigger = "backfill";
+  world.run(store->run_started(backfill));
+  std::string holder;
+  auto lock = try_lock_pipeline(lock_folder(path), backfill_lock("facebook", "march"), "sluice backfill", holder);
+  REQUIRE(lock);
+  CHECK(world.run(store->close_orphans("facebook")).empty());
+  lock->release();
+  CHECK(world.run(store->close_orphans("facebook")).size() == 1);
 }
 
 TEST_CASE_METHOD(Fixture, "changes that wait at the same time share a commit") {

@@ -1,12 +1,13 @@
 #include <algorithm>
 #include <string>
 
+#include "daemon/api_requests.hpp"
 #include "daemon/http_access.hpp"
 #include "daemon/http_target.hpp"
 #include "net/http.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
-// What a stranger's request line and headers say to the server.
+// What a stranger's request line, headers and body say to the server.
 
 using namespace sluice;
 using fuzz::require;
@@ -56,6 +57,29 @@ void check_host(std::string_view host, std::string_view origin, std::string_view
   if (site == "cross-site") require(!same_site(host, origin, site), "another site stays another one");
 }
 
+// What is understood is within what is documented; all else is refused by name, and nothing else is thrown.
+void check_body(const std::string& body) {
+  try {
+    const auto backfill = parse_backfill(body);
+    require(backfill.from <= backfill.to && backfill.parallel >= 1 && backfill.parallel <= 64,
+            "a backfill has its bounds");
+    require(!backfill.lane.empty() && backfill.lane.size() <= 63 && backfill.lane != "live" && backfill.lane != "sweep",
+            "a backfill has a lane of its own");
+  } catch (const Refusal& refusal) {
+    require(refusal.status() == 422, "a body that is wrong is refused as such");
+  }
+  try {
+    parse_cancel(body);
+  } catch (const Refusal& refusal) {
+    require(refusal.status() == 422, "a body that is wrong is refused as such");
+  }
+  try {
+    expect_no_fields("trigger", body);
+  } catch (const Refusal& refusal) {
+    require(refusal.status() == 422, "a body that is wrong is refused as such");
+  }
+}
+
 void check_token(std::string_view authorization) {
   static const std::vector<ServerToken> tokens = [] {
     std::vector<ServerToken> made(2);
@@ -78,6 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto host = input.line();
   const auto origin = input.line();
   check_host(host, origin, input.line());
-  check_token(input.rest());
+  check_token(input.line());
+  check_body(std::string(input.rest()));
   return 0;
 }

@@ -161,6 +161,43 @@ TEST_CASE("a daemon elsewhere is asked over TLS, by token, and says which role i
   CHECK(daemon.wait() == 0);
 }
 
+TEST_CASE("a daemon whose certificate is for another name is not taken for none") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  Authority authority(setup.folder.path().string());
+  const auto serve = [&](const std::string& subject_name) {
+    const auto issued = authority.issue("server", subject_name);
+    setup.server = fmt::format(", tls: {{certificate: {}, key: {}}}", issued.certificate, issued.key);
+    setup.write(api.url());
+    const std::vector<std::string> command{"serve", "-c", setup.config};
+    auto daemon = std::make_unique<Program>("sluice", command, setup.environment);
+    wait_until("the daemon is up", [&] { return daemon->err().find("started:") != std::string::npos; });
+    return daemon;
+  };
+  auto daemon = serve("DNS:localhost");
+  const auto day = format_day(today() - 40);
+  for (const auto& command : std::vector<std::vector<std::string>>{
+           {"status"}, {"runs"}, {"trigger", "facebook"}, {"backfill", "facebook", "--from", day, "--to", day}}) {
+    auto asked = setup.start(command);
+    CHECK(asked.wait() == 1);
+    CHECK_THAT(asked.err(),
+               Contains(fmt::format("the certificate of 127.0.0.1:{} is refused: IP address mismatch", setup.port)) &&
+                   Contains(fmt::format("give --server https://NAME:{}", setup.port)) && !Contains("no daemon"));
+  }
+  CHECK(query(setup.folder / "state.db", "SELECT count(*) FROM runs") == "0");
+  const Elsewhere by_name{fmt::format("https://localhost:{}", setup.port), {{"SSL_CERT_FILE", authority.ca_file()}}};
+  CHECK(by_name.said({"status"}).first == 0);
+  daemon->signal(SIGTERM);
+  CHECK(daemon->wait() == 0);
+
+  daemon = serve("IP:127.0.0.1");
+  auto status = setup.start({"status"});
+  CHECK(status.wait() == 0);
+  CHECK(status.err() == "");
+  daemon->signal(SIGTERM);
+  CHECK(daemon->wait() == 0);
+}
+
 TEST_CASE("a token that crosses the network in the clear is warned about") {
   SandboxProgram api(with_token());
   Setup setup;
@@ -255,6 +292,37 @@ TEST_CASE("check --connect looks at the clock and the certificate of an API") {
   auto check = setup.start({"check", "--connect"});
   check.wait();
   CHECK_THAT(check.out(), Contains("ahead of that of 127.0.0.1") && Contains("127.0.0.1's certificate ends on"));
+}
+
+TEST_CASE("check --connect looks at sluice's own certificate") {
+  SandboxProgram api(with_token());
+  Setup setup;
+  Authority authority(setup.folder.path().string());
+  const auto check = [&](const std::string& certificate) {
+    setup.server = fmt::format(", tls: {{certificate: {}, key: {}}}", certificate, setup.folder / "key");
+    setup.write(api.url());
+    auto program = setup.start({"check", "--connect"});
+    const auto code = program.wait();
+    return std::pair(code, program.out());
+  };
+  const auto issued = [&](int to_days) {
+    return authority.issue("own", "DNS:sluice.example", -60, to_days).certificate;
+  };
+  const auto [good, nothing] = check(issued(60));
+  CHECK(good == 0);
+  CHECK_THAT(nothing, !Contains("certificate"));
+  const auto [soon, ends] = check(issued(10));
+  CHECK(soon == 0);
+  CHECK_THAT(ends, Contains("sluice's own certificate ends on"));
+  const auto [late, ended] = check(issued(-1));
+  CHECK(late == 1);
+  CHECK_THAT(ended, Contains("sluice's own certificate ended on"));
+  const auto [text, not_pem] = check(setup.config);
+  CHECK(text == 1);
+  CHECK_THAT(not_pem, Contains("server.tls.certificate: cannot use " + setup.config));
+  const auto [missing, not_there] = check(setup.folder / "nowhere.pem");
+  CHECK(missing == 1);
+  CHECK_THAT(not_there, Contains("nowhere.pem: No such file or directory"));
 }
 
 TEST_CASE("readyz says so when the state hangs, without waiting for it, and when it is back") {

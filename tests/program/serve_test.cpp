@@ -78,6 +78,13 @@ TEST_CASE("a pipeline that a daemon holds is not run by another: exit 75 and who
   CHECK(run.wait() == 75);
   CHECK_THAT(run.err(), Contains("held by sluice serve, pid " + std::to_string(daemon.pid())) &&
                             Contains("sluice trigger facebook"));
+  for (const auto& asked : {std::vector<std::string>{"--full-refresh"}, {"--stream", "campaigns"}}) {
+    auto command = asked;
+    command.insert(command.begin(), {"run", "facebook"});
+    auto refused = setup.start(command);
+    CHECK(refused.wait() == 75);
+    CHECK_THAT(refused.err(), Contains("stop it, run this again, and start it") && !Contains("sluice trigger"));
+  }
   auto second = setup.start({"serve"});
   CHECK(second.wait() == 75);
   CHECK_THAT(second.err(), Contains("cannot listen on 127.0.0.1:"));
@@ -116,6 +123,46 @@ TEST_CASE("operators trigger, pause, resume and backfill through the command lin
   CHECK(daemon.wait() == 0);
 }
 
+TEST_CASE("SIGTERM lets a backfill that goes on end") {
+  SandboxProgram api(with_token({"--report-delay", "3s"}));
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  const auto day = format_day(today() - 40);
+  REQUIRE(setup.start({"backfill", "facebook", "--from", day, "--to", day}).wait() == 0);
+  fetch_until(setup.port, "/metrics", R"(sluice_pipeline_running{pipeline="facebook"} 1)");
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+  CHECK(query(setup.folder / "state.db", "SELECT outcome FROM runs WHERE trigger = 'backfill'") == "succeeded");
+}
+
+TEST_CASE("of two backfills one is cancelled, and the other goes on") {
+  SandboxProgram api(with_token({"--report-delay", "300s"}));
+  Setup setup;
+  setup.write(api.url());
+  auto daemon = setup.start({"serve"});
+  fetch_until(setup.port, "/readyz", "200 OK");
+  for (const auto days : {40, 50}) {
+    const auto day = format_day(today() - days);
+    REQUIRE(setup.start({"backfill", "facebook", "--from", day, "--to", day}).wait() == 0);
+  }
+  fetch_until(setup.port, "/metrics", R"(sluice_pipeline_running{pipeline="facebook"} 2)");
+  auto status = setup.start({"status", "-o", "json"});
+  CHECK(status.wait() == 0);
+  const auto going_on = nlohmann::json::parse(status.out())[0]["backfills"];
+  REQUIRE(going_on.size() == 2);
+  const auto id = going_on[0].get<std::string>();
+  auto cancelled = setup.start({"cancel", "facebook", "--run", id});
+  CHECK(cancelled.wait() == 0);
+  CHECK_THAT(cancelled.out(), Contains("backfill " + id + " cancelled"));
+  fetch_until(setup.port, "/metrics", R"(sluice_pipeline_running{pipeline="facebook"} 1)");
+  CHECK(query(setup.folder / "state.db", "SELECT message FROM runs WHERE id = '" + id + "'") == "cancelled by hand");
+  auto again = setup.start({"cancel", "facebook", "--run", id});
+  CHECK(again.wait() == 75);
+  CHECK_THAT(again.err(), Contains("no backfill of facebook goes on as run " + id));
+}
+
 TEST_CASE("what cannot be done now is exit 75: try again later") {
   SandboxProgram api(with_token({"--report-delay", "300s"}));
   Setup setup;
@@ -140,26 +187,6 @@ TEST_CASE("what cannot be done now is exit 75: try again later") {
   CHECK_THAT(draining.err(), Contains("stopping"));
   daemon.signal(SIGTERM);
   daemon.wait(5);
-}
-
-TEST_CASE("a bad file at SIGHUP keeps the old one running; a good one is taken") {
-  SandboxProgram api(with_token());
-  Setup setup;
-  setup.write(api.url());
-  auto daemon = setup.start({"serve"});
-  fetch_until(setup.port, "/readyz", "200 OK");
-  setup.write(api.url(), "{every: nonsense}");
-  daemon.signal(SIGHUP);
-  fetch_until(setup.port, "/metrics", "sluice_config_last_reload_successful 0");
-  CHECK_THAT(fetch(setup.port, "/api/v1/pipelines"), Contains("by hand"));
-  setup.write(api.url(), "{every: 2s}");
-  daemon.signal(SIGHUP);
-  fetch_until(setup.port, "/metrics", "sluice_config_last_reload_successful 1");
-  fetch_until(setup.port, "/metrics", R"(outcome="succeeded",pipeline="facebook",trigger="schedule"} 1)");
-  daemon.signal(SIGTERM);
-  CHECK(daemon.wait() == 0);
-  CHECK_THAT(daemon.err(), Contains("the old configuration stays in force") && Contains("nonsense") &&
-                               Contains("configuration reloaded"));
 }
 
 TEST_CASE("killed at any moment and started again, nothing is lost and nothing is doubled") {

@@ -16,6 +16,7 @@ struct Setup {
   std::string insights = "level: ad, window: {lookback: 2d}";  // the stream's options
   std::map<std::string, std::string> environment{{"TOKEN", canary_token}};
   std::string sink = "{type: sqlite, url: \"sqlite://" + warehouse + "\"}";
+  std::string state = "\"sqlite://" + (folder / "state.db") + "\"";
   std::string server;     // more of the server's settings: ", tls: {…}"
   std::string options;    // more of the pipeline, a line each
   std::string other_api;  // where not empty, the pipeline `other` loads campaigns from there into `other_warehouse`
@@ -25,8 +26,7 @@ struct Setup {
     std::ofstream out(config);
     out << "version: 1\n"
         << "server: {listen: \"127.0.0.1:" << port << "\", drain_timeout: 20s" << server << "}\n"
-        << "state: {url: \"sqlite://" << folder / "state.db"
-        << "\"}\n"
+        << "state: {url: " << state << "}\n"
         << "sources:\n"
         << source("meta", api) << (other_api.empty() ? "" : source("healthy", other_api))  //
         << "sinks:\n  warehouse: " << sink << "\n"
