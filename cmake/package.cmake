@@ -3,9 +3,10 @@ install(TARGETS sluice sluice-sandbox RUNTIME DESTINATION bin)  # `sluice demo` 
 install(FILES deploy/systemd/sluice.service DESTINATION lib/systemd/system)
 install(FILES deploy/package/sluice.yaml DESTINATION /etc/sluice)
 install(DIRECTORY DESTINATION /etc/sluice/credentials DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
-install(DIRECTORY docs/ examples DESTINATION share/doc/sluice)
-install(DIRECTORY deploy/prometheus deploy/grafana deploy/loadbalancer DESTINATION share/doc/sluice/examples)
-install(FILES SECURITY.md deploy/package/copyright DESTINATION share/doc/sluice)
+# In the folders of the sources, so that links between the pages lead somewhere.
+install(DIRECTORY docs examples DESTINATION share/doc/sluice)
+install(DIRECTORY deploy/prometheus deploy/grafana deploy/loadbalancer DESTINATION share/doc/sluice/deploy)
+install(FILES README.md SECURITY.md deploy/package/copyright DESTINATION share/doc/sluice)
 
 # The manual and the completion say what the program itself says of its command line.
 install(CODE "execute_process(COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/deploy/package/command_line.py

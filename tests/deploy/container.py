@@ -98,9 +98,10 @@ class Container:
         """A path inside, as seen from here."""
         return pathlib.Path(f"/proc/{self._init}/root{path}")
 
-    def install(self, package):
-        """Installs a package of the folder, and what it depends on. Downloads are kept for the next time."""
-        command = f"DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends install /mnt/{package.name}"
+    def install(self, package, *more):
+        """Installs a package of the folder, what it depends on, and `more` of Debian's. Downloads are kept for the next time."""
+        packages = " ".join([f"/mnt/{package.name}", *more])
+        command = f"DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends install {packages}"
         try:
             return self.sh(command)
         except AssertionError:  # the lists are missing or old

@@ -91,15 +91,22 @@ class Operations(unittest.TestCase):
             self.assertTrue((value or kind) in google, value or kind)
 
     def test_health_and_exit_status_are_explained(self):
-        checks = re.findall(r'add\("(\w+)"', between("daemon/app_control.cpp", "Daemon::health()", "return health;"))
+        checks = re.findall(r'[({]"(\w+)",', between("daemon/app_control.cpp", "Daemon::health()", "return health;"))
         self.assertEqual(len(checks), 3)
         for check in checks:
             self.assertRegex(health, rf"(?m)^\| `\[[+-]\] {check}: ")
         for number in re.findall(r"\w+ = (\d+)", between("daemon/cli.hpp", "namespace exit_code {", "}")):
             self.assertRegex(health, rf"(?m)^\| {number} \|")
         code = sources()
-        for text in ("stopping: nothing new is started", "the state store does not answer", "the event loop does not turn"):
+        for text in ("the old one; the file as it was at", "stopping: nothing new is started",
+                     "the state store does not answer", "the event loop does not turn"):
             self.assertTrue(text in code and text in health, text)
+
+    def test_headings_that_messages_name_are_there(self):
+        named = re.findall(r'\\"([^"\\]+)\\" in docs/operations.md', sources())
+        self.assertTrue(named)
+        for heading in named:
+            self.assertRegex(page, rf"(?m)^#+ {re.escape(heading)}$")
 
     def test_each_alert_says_what_it_means_and_what_to_do(self):
         for alert in re.findall(r"- alert: (\w+)", (PROJECT / "deploy/prometheus/alerts.yml").read_text()):

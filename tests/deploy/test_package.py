@@ -44,10 +44,25 @@ class Contents(unittest.TestCase):
         self.assertEqual((self.files / "etc/sluice/credentials").stat().st_mode & 0o777, 0o700)
 
     def test_the_files_for_watching_it_are_those_of_the_sources(self):
-        examples = self.files / "usr/share/doc/sluice/examples"
+        installed = self.files / "usr/share/doc/sluice"
         for file in ("prometheus/prometheus.yml", "prometheus/alerts.yml", "grafana/sluice.json", "loadbalancer/haproxy.cfg"):
-            self.assertEqual((examples / file).read_bytes(), (PROJECT / "deploy" / file).read_bytes())
-            self.assertIn(f"`examples/{file}`", (PROJECT / "docs/operations.md").read_text())
+            self.assertEqual((installed / "deploy" / file).read_bytes(), (PROJECT / "deploy" / file).read_bytes())
+            self.assertIn(f"`deploy/{file}`", (PROJECT / "docs/operations.md").read_text())
+
+    def test_the_pages_lead_to_one_another(self):
+        pages = list((self.files / "usr/share/doc/sluice").rglob("*.md"))
+        self.assertGreater(len(pages), 10)
+        for page in pages:
+            for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+                self.assertTrue("://" in target or (page.parent / target).exists(), f"{page}: {target}")
+
+    def test_the_unit_and_the_alerts_name_pages_that_are_there(self):
+        unit = (self.files / "usr/lib/systemd/system/sluice.service").read_text()
+        alerts = (self.files / "usr/share/doc/sluice/deploy/prometheus/alerts.yml").read_text()
+        named = re.findall(r"file:(?://)?/(usr/share/doc/\S+?\.md)", unit + alerts)
+        self.assertGreater(len(named), 10)
+        for page in named:
+            self.assertTrue((self.files / page).is_file(), page)
 
     def test_it_says_whose_it_is(self):
         text = (self.files / "usr/share/doc/sluice/copyright").read_text()

@@ -59,7 +59,8 @@ class Rules(unittest.TestCase):
                 self.assertIn("severity", rule["labels"])
                 self.assertEqual(set(rule["annotations"]), {"summary", "description", "runbook_url"})
                 file, anchor = rule["annotations"]["runbook_url"].split("#")
-                self.assertEqual((file, anchor), ("docs/operations.md", rule["alert"].lower()))
+                self.assertEqual((file, anchor),
+                                 ("file:///usr/share/doc/sluice/docs/operations.md", rule["alert"].lower()))
                 self.assertIn(rule["alert"], anchors)
 
     def test_texts_name_labels_that_the_alert_has(self):

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -14,6 +15,8 @@ import urllib.request
 from container import Container, make_package, needs_container
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from programs import PROJECT, TOKEN, Api, built, configuration, free_port, run, wait_until
+
+page = (PROJECT / "docs" / "operations.md").read_text()
 
 
 def loaded(warehouse):
@@ -45,7 +48,8 @@ class Service(unittest.TestCase):
         needs_container()
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.inside = cls.enterClassContext(Container(cls.folder))
-        cls.inside.install(make_package(cls.folder))
+        cls.inside.install(make_package(cls.folder), "sqlite3", "dbus")
+        cls.inside.run("systemctl", "start", "dbus.socket")  # as from any boot on; systemd-run asks for it
         cls.inside.write("/etc/sluice/credentials/token", TOKEN + "\n", 0o600)
         cls.inside.write("/etc/systemd/system/sluice.service.d/test.conf",
                          "[Service]\nRestartSec=1s\nWatchdogSec=3s\nTimeoutStopSec=1s\n")  # draining asks for more
@@ -91,6 +95,13 @@ class Service(unittest.TestCase):
             return re.search(published, self.get("/metrics")[1])
         self.wait(under_way)
 
+    def wait_for_metric(self, line):
+        wait_until(lambda: f"\n{line}\n" in self.get("/metrics")[1], 30, lambda: line)
+
+    def runs(self):
+        """The ids of all that its state knows."""
+        return {run["id"] for run in json.loads(self.get("/api/v1/runs?limit=1000")[1])}
+
     def pid(self):
         return self.inside.sh("systemctl show -P MainPID sluice").strip()
 
@@ -99,6 +110,14 @@ class Service(unittest.TestCase):
             "systemd restarts it"
             return self.pid() not in (pid, "0") and self.get("/readyz")[0] == 200
         self.wait(restarted, 60)
+
+    def by_hand(self, commands):
+        """Runs them with `as_sluice` as docs/operations.md defines it."""
+        return self.inside.sh(re.search(r"^as_sluice\(\) \{\n.*?^\}\n", page, re.M | re.DOTALL)[0] + commands)
+
+    def assert_all_is_the_service_s(self):
+        owners = set(self.inside.sh("find /var/lib/private/sluice -printf '%U\\n'").split())
+        self.assertEqual(owners, set(self.inside.sh(f"stat -c %u /proc/{self.pid()}").split()))
 
     def expected(self):
         """What a run loads that nobody disturbs. The simulated data are the same each time."""
@@ -121,6 +140,57 @@ class Service(unittest.TestCase):
         owner, state = self.inside.sh(f"stat -c %u /proc/{self.pid()} /var/lib/private/sluice/state.db").split()
         self.assertEqual(owner, state)
         self.assertNotEqual(owner, "0")
+
+    def test_it_tells_of_its_process_though_the_unit_hides_much_of_proc(self):
+        before = time.time()
+        self.start()
+        told = {name: float(value) for name, value in re.findall(r"^(process_\w+) (\S+)$", self.get("/metrics")[1], re.M)}
+        self.assertTrue(before - 1 <= told["process_start_time_seconds"] <= time.time() + 1, told)
+        self.assertTrue(1 << 20 < told["process_resident_memory_bytes"] < 1 << 30, told)
+        self.assertGreater(told["process_open_fds"], 3)
+        self.assertGreaterEqual(told["process_cpu_seconds_total"], 0)
+
+    def test_what_the_daemon_does_not_do_is_done_meanwhile_as_operations_tells(self):
+        self.start()
+        self.wait_for_success()
+        told = re.search(r"```\n(systemctl stop sluice\nas_sluice .*?)```", page, re.DOTALL)[1]
+        said = self.by_hand(told.replace("PIPELINE", "facebook").replace("STREAM", "campaigns"))
+        self.assertIn("succeeded in", said)
+        self.assertEqual(self.get("/readyz")[0], 200)
+        self.assert_all_is_the_service_s()
+
+    def test_commands_by_hand_have_its_credentials_and_leave_nothing_that_it_cannot_write(self):
+        self.start(schedule="{every: 1h}")
+        with self.assertRaisesRegex(AssertionError, r"there is no \$CREDENTIALS_DIRECTORY"):
+            self.inside.run("sluice", "check", "--connect")
+        self.assertIn("the access token is valid", self.by_hand("as_sluice sluice check --connect"))
+
+        self.inside.sh("systemctl stop sluice; rm -rf /var/lib/private/sluice")
+        self.by_hand("as_sluice sluice run facebook")
+        self.assertEqual(loaded(self.inside.path("/var/lib/private/sluice/warehouse.db")), self.expected())
+        self.inside.run("systemctl", "start", "sluice")
+        self.assertEqual(self.get("/readyz")[0], 200)
+        self.assert_all_is_the_service_s()
+
+    def test_a_state_that_is_lost_comes_back_with_its_history_from_the_backup_that_operations_tells_to_make(self):
+        page = (PROJECT / "docs/operations.md").read_text().split("\n## Backup of the state\n", 1)[1].split("\n## ", 1)[0]
+        backup, restore = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+        self.start()
+        self.addCleanup(self.inside.sh, "rm -f /var/backups/sluice-state.db")
+        self.wait_for_success()
+        known = self.runs()
+        self.inside.sh(backup)
+        self.inside.sh("systemctl stop sluice; rm /var/lib/sluice/state.db*; systemctl start sluice")
+        self.assertFalse(self.runs() & known)
+        self.inside.sh(restore)
+        self.assertLessEqual(known, self.runs())
+        before = self.runs()
+
+        def goes_on():
+            "another run is written down"
+            return self.runs() - before
+        self.wait(goes_on)
+        self.assert_all_is_the_service_s()
 
     def test_killed_in_the_middle_of_a_run_it_comes_back_and_nothing_is_lost(self):
         self.start(delay="1s", schedule="{every: 5s}")
@@ -154,11 +224,13 @@ class Service(unittest.TestCase):
             "the new pipeline is there"
             return '"more"' in self.get("/api/v1/pipelines")[1]
         self.wait(reloaded)
+        self.wait_for_metric("sluice_config_last_reload_successful 1")
 
         self.configure(more=pipeline.replace("sink", "zink"))
         with self.assertRaises(AssertionError):
             self.inside.run("systemctl", "reload", "sluice")
         self.assertIn("zink", self.inside.sh("journalctl -u sluice"))
+        self.wait_for_metric("sluice_config_last_reload_successful 0")
         self.assertEqual(self.pid(), pid)
         self.assertEqual(self.get("/readyz")[0], 200)
         self.assertIn('"more"', self.get("/api/v1/pipelines")[1])
