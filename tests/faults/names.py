@@ -13,9 +13,9 @@ _number = itertools.count(1)
 
 
 class Names:
-    """`known[name]` is the IPv4 address and the seconds until the answer, or NEVER; other names do not exist. `asked`
-    counts the questions for each. `under` starts a program that asks it: in a mount namespace with resolver files of
-    its own. `patience` is how the program's system asks, as in resolv.conf(5)."""
+    """`known[name]` is the IPv4 address, or several with blanks between them, and the seconds until the answer, or NEVER;
+    other names do not exist. `asked` counts the questions for each. `under` starts a program that asks it: in a mount
+    namespace with resolver files of its own. `patience` is how the program's system asks, as in resolv.conf(5)."""
 
     def __init__(self, folder, patience):
         self.known, self.asked = {}, collections.Counter()
@@ -49,12 +49,12 @@ class Names:
             if seconds is not NEVER:
                 threading.Timer(seconds, self._answer, (question[:at + 5], client, address)).start()
 
-    def _answer(self, question, client, address):
+    def _answer(self, question, client, known):
         """Of the questions for an IPv6 address, that there is none."""
-        has_one = address and question[-4:-2] == b"\0\1"
-        header = question[:2] + struct.pack(">HHHHH", 0x8180 if address else 0x8183, 1, int(bool(has_one)), 0, 0)
-        answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 0, 4) + socket.inet_aton(address) if has_one else b""
+        addresses = known.split() if question[-4:-2] == b"\0\1" else []
+        header = question[:2] + struct.pack(">HHHHH", 0x8180 if known else 0x8183, 1, len(addresses), 0, 0)
+        answers = [b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 0, 4) + socket.inet_aton(one) for one in addresses]
         try:
-            self._socket.sendto(header + question[12:] + answer, client)
+            self._socket.sendto(header + question[12:] + b"".join(answers), client)
         except OSError:
             pass  # it was stopped

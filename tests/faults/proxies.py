@@ -19,9 +19,9 @@ class TcpProxy:
     `replaced` is what a client says, and what arrives instead of it, as long: such as a time limit that a test cannot
     wait for."""
 
-    def __init__(self, server_port, replaced=None):
+    def __init__(self, server_port, replaced=None, address="127.0.0.1"):
         self._server_port, self._replaced = server_port, replaced or {}
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address, 0))
         self.port = self._listener.getsockname()[1]
         self._armed = None
         self._lock = threading.Lock()
@@ -139,6 +139,25 @@ class _Connection:
             end.close()
 
 
+class Swallower:
+    """A port on loopback that answers nothing, not even that it takes no connection: a firewall that drops packets, or a
+    route that leads nowhere. Its queue is full of connections that nobody takes."""
+
+    def __init__(self, port):
+        self._sockets = [socket.socket() for _ in range(4)]
+        listener, *clients = self._sockets
+        listener.bind(("127.0.0.1", port))
+        listener.listen(0)
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+
+    def stop(self):
+        """From now on it refuses."""
+        for end in self._sockets:
+            end.close()
+
+
 class Answer(NamedTuple):
     status: int
     headers: dict
@@ -147,9 +166,10 @@ class Answer(NamedTuple):
 
 class HttpProxy:
     """Passes requests on to the simulated API. `spoil(request, answer)`, where request is like "GET /path?query", gives
-    what the client gets: an Answer, bytes as they are, after which the connection is closed, or None for no answer."""
+    what the client gets: an Answer, bytes as they are or one piece of them after the other, after which the connection is
+    closed, or None for no answer. With `tls`, an SSLContext, it speaks HTTPS."""
 
-    def __init__(self, api_url, spoil=None):
+    def __init__(self, api_url, spoil=None, tls=None):
         proxy = self
         self.spoil = spoil or (lambda request, answer: answer)
         self._api = urllib.parse.urlsplit(api_url).netloc
@@ -172,14 +192,17 @@ class HttpProxy:
                     self.wfile.write(spoilt.body)
                     return
                 self.close_connection = True
-                if spoilt:
-                    self.wfile.write(spoilt)
+                for piece in [spoilt] if isinstance(spoilt, bytes) else spoilt or ():
+                    self.wfile.write(piece)
 
             do_POST = do_GET
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.handle_error = lambda *_: None  # a client that goes away is none
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self.url = self.url.replace("http://127.0.0.1", "https://localhost")
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def _ask(self, request, body):

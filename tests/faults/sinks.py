@@ -74,10 +74,10 @@ class Server:
             self._process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def psql(self, database, sql):
+    def psql(self, database, sql, user="postgres"):
         """What the statements print, without headers. AssertionError with the server's words where one fails."""
         return run([self._bin / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port),
-                    "-U", "postgres", "-d", database, "-c", sql], cwd="/").rstrip("\n")
+                    "-U", user, "-d", database, "-c", sql], cwd="/").rstrip("\n")
 
     def connect(self, database):
         return Session([str(self._bin / "psql"), "-XqAt", "-v", "FETCH_COUNT=10000", "-h", str(self.folder), "-p",

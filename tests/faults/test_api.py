@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Faults of the network and of the APIs, met by the whole program: what passes costs no row and no line of log; what does not
 is one message that says what to do, and progress stays."""
+import email.utils
 import gzip
 import json
 import re
@@ -83,6 +84,35 @@ class Passing(FaultCase, unittest.TestCase):
         run = world.run()
         self.assertEqual((run.code, run.incidents()), (0, []), run)
         self.assert_whole(world)
+
+    def waits_two_seconds(self, **options):
+        world = self.world(self.sink("sqlite"), "google", **options)
+        began = time.monotonic()
+        run = world.run()
+        self.assertEqual(run.code, 0, run)
+        self.assertGreater(time.monotonic() - began, 2)
+        self.assert_says(run, "pausing for")
+        self.assert_whole(world)
+
+    def test_f29_a_throttle_is_waited_out_for_as_long_as_the_api_says(self):
+        """In its own words, and by Retry-After as seconds and as a date."""
+        self.calm.of("sqlite")
+        self.api.fault("quota_short", arg="2", times=1)
+        self.waits_two_seconds()
+        for until in (lambda: "2", lambda: email.utils.formatdate(time.time() + 3, usegmt=True)):
+            struck, lock = [], threading.Lock()
+
+            def spoil(request, answer):
+                with lock:
+                    if struck or not DATA.search(request):
+                        return answer
+                    struck.append(request)
+                return Answer(429, {"retry-after": until()}, b"")
+
+            proxy = HttpProxy(self.api.url, spoil)
+            self.addCleanup(proxy.stop)
+            self.waits_two_seconds(api=proxy.url)
+            self.assertTrue(struck)
 
     def test_f23_a_connection_to_the_database_that_goes_dead_while_it_is_idle(self):
         """The balancer between has forgotten it: what is sent next is answered by a reset."""
@@ -168,6 +198,9 @@ class Lasting(FaultCase, unittest.TestCase):
                                       ("oauth_revoked", "refresh token", "google")):
             self.fails(fault, says, pipeline=pipeline)
 
+    def test_f39_an_answer_of_another_structure_fails_its_slices_and_progress_stays(self):
+        self.fails("renamed_member", 'expected a list "records"', pipeline="app", arg="records=data")
+
     def test_f41_an_answer_that_is_empty_by_mistake_does_not_empty_the_table_unsaid(self):
         """It is asked for again before anything is deleted."""
         emptied, lock = [], threading.Lock()
@@ -226,6 +259,40 @@ class Rows(FaultCase, unittest.TestCase):
         self.assertEqual(again.code, 0, again)
         self.assert_whole(world)
         self.assertEqual(world.sink.ask("SELECT count(*) AS n FROM _sluice_quarantine")[0]["n"], 0)
+
+    def test_f35_a_very_long_text_is_stored_whole_or_its_row_set_aside_where_the_column_has_a_length(self):
+        name, lock, spoilt = "long " * 200_000, threading.Lock(), set()
+
+        def spoil(request, answer):
+            if "/campaigns?" not in request:
+                return answer
+            body = json.loads(answer.body)
+            with lock:
+                if not spoilt:
+                    spoilt.update(row["id"] for row in body["data"][:1])
+            for row in body["data"]:
+                row["name"] = name if row["id"] in spoilt else row["name"]
+            return answer._replace(body=json.dumps(body).encode())
+
+        for kind, column, quarantined in (("sqlite", None, 0), ("postgres", "varchar(200)", 1)):
+            with self.subTest(sink=kind):
+                proxy = HttpProxy(self.api.url)
+                self.addCleanup(proxy.stop)
+                world = self.world(self.sink(kind), "facebook", api=proxy.url)
+                self.assertEqual(world.run().code, 0)
+                if column:
+                    world.sink.ask(f"ALTER TABLE meta_campaigns ALTER COLUMN name TYPE {column}")
+                spoilt.clear()
+                proxy.spoil = spoil
+                run = world.run("facebook", "--full-refresh")
+                self.assertEqual(run.code, 0, run)
+                self.assertEqual(sum(load["quarantined"] for load in world.sink.loads()), quarantined, run)
+                if not column:
+                    long = world.sink.ask("SELECT id FROM meta_campaigns WHERE length(name) = 1000000")
+                    self.assertEqual({row["id"] for row in long}, spoilt)
+                proxy.spoil = lambda request, answer: answer
+                self.assertEqual(world.run("facebook", "--full-refresh").code, 0)
+                self.assert_whole(world)
 
     def test_f32_a_row_that_comes_twice_is_counted_once(self):
         world = self.world(self.sink("sqlite"), "facebook")

@@ -1,59 +1,24 @@
 #!/usr/bin/env python3
-"""Faults of the machine: clocks that jump, logs that nobody takes or that are rotated, folders that cannot be written."""
+"""Faults of the machine: no memory, no descriptors, logs that nobody takes or that are rotated, folders that cannot be
+written."""
 import fcntl
 import os
 import pathlib
+import resource
 import signal
+import socket
 import sys
+import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from checker import Footprint
 from programs import fetch
 from world import FaultCase, ended, with_mount
-
-FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 def with_stderr(redirection):
     return ["sh", "-c", f'exec "$@" {redirection}', "sh"]
-
-
-class Clock(FaultCase, unittest.TestCase):
-    @unittest.skipUnless(FAKETIME.exists(), "no libfaketime (deploy/install-packages.sh test)")
-    def test_f42_a_clock_that_jumps_an_hour_forward_and_back_repeats_no_fire(self):
-        world = self.world(self.sink("sqlite"), "facebook")
-        world.schedule("2s")
-        clock = world.folder / "clock"
-        clock.write_text("+0\n")
-        daemon = world.daemon(environment={
-            "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
-        self.addCleanup(daemon.stop)
-
-        def planned():
-            return [run["planned"] for run in world.runs() if run["trigger"] == "schedule"]
-
-        def jump(to):
-            """A run by hand shows that it noticed; by itself it looks at the clock once a minute."""
-            clock.write_text(to + "\n")
-            by_hand = sum(run["trigger"] == "manual" for run in world.runs())
-            daemon.until("place for a run by hand", trigger)
-            daemon.until("run by hand", lambda: sum(run["trigger"] == "manual" for run in world.runs()) > by_hand)
-
-        def trigger():
-            return fetch(world.url + "/api/v1/pipelines/facebook/trigger", "POST")
-
-        first = daemon.until("run", planned)[0]
-        jump("+3600")
-        ahead = daemon.until("run an hour later", lambda: [at for at in planned() if at[:13] > first[:13]])[0]
-        self.assertGreater(ahead, first)
-        jump("+0")
-        jump("+7200")
-        daemon.until("run two hours later", lambda: [at for at in planned() if at[:13] > ahead[:13]])
-        fires = planned()
-        self.assertEqual(len(fires), len(set(fires)), "a fire was repeated")
-        daemon.stop()
-        self.assert_whole(world)
 
 
 class Log(FaultCase, unittest.TestCase):
@@ -73,7 +38,10 @@ class Log(FaultCase, unittest.TestCase):
         fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
         daemon = world.daemon(under=with_stderr(f'--log-level debug 2>"{fifo}"'))
         self.addCleanup(daemon.stop)
+        daemon.until("six runs", lambda: len(world.runs()) >= 6)
+        base = Footprint.of(daemon.process.pid)
         daemon.until("ten runs", lambda: len(world.runs()) >= 10)
+        self.assert_given_back(daemon, base)
         daemon.process.send_signal(signal.SIGTERM)
         self.assertEqual(ended(daemon).code, 0)
         self.assert_whole(world)
@@ -136,6 +104,54 @@ class Folder(FaultCase, unittest.TestCase):
         world.settings["state"]["url"] = f"sqlite://{world.folder}/state/state.db"
         world.write()
         self.refuses(world, f"{world.folder}/state")
+
+
+class OutOf(FaultCase, unittest.TestCase):
+    def test_f11_without_memory_a_run_fails_or_dies_and_the_next_one_loads_everything(self):
+        for kind in ("postgres", "sqlite"):
+            world = self.world(self.sink(kind))
+            for mebibytes in (60, 100, 140, 180, 220):
+                with self.subTest(sink=kind, mebibytes=mebibytes):
+                    run = world.run(under=["prlimit", f"--as={mebibytes << 20}"])
+                    self.assertIn(run.code, (0, 1, 75, 127, -signal.SIGABRT, -signal.SIGKILL), run)
+                    self.assert_unbroken(world)
+            again = world.run()
+            self.assertEqual(again.code, 0, again)
+            self.assert_whole(world)
+
+    def test_f12_without_descriptors_the_listener_waits_and_recovers_and_pipelines_go_on(self):
+        world = self.world(self.sink("sqlite"))
+        world.schedule("1s")
+        daemon = world.daemon()
+        self.addCleanup(daemon.stop)
+        pid = daemon.process.pid
+        daemon.until("runs", lambda: len(world.runs()) >= 6)
+        base = Footprint.of(pid)
+        plenty = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (base.descriptors + 8, plenty[1]))
+        flood = []
+        for _ in range(64):
+            flood.append(socket.create_connection(("127.0.0.1", world.port), timeout=10))
+
+        def spent():
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        daemon.until("lack", lambda: Footprint.of(pid).descriptors >= base.descriptors + 6)
+        before, since = spent(), time.monotonic()
+        daemon.until("quarter of a minute", lambda: time.monotonic() - since > 4)
+        self.assertLess(spent() - before, 0.6 * (time.monotonic() - since), "it turns in circles")
+        self.assertIsNone(daemon.process.poll())
+        for connection in flood:
+            connection.close()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, plenty)
+        daemon.until("an answer", lambda: fetch(world.url + "/readyz"))
+        before = len(world.runs())
+        daemon.until("further runs", lambda: len(world.runs()) > before + 3)
+        self.assert_given_back(daemon, base)
+        daemon.stop()
+        self.assertLess(len(daemon.text().splitlines()), 60, "one message, not hundreds")
+        self.assert_whole(world)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ class Page(unittest.TestCase):
     def test_each_fault_has_a_row(self):
         self.assertEqual(re.findall(r"^\| F(\d+) \|", page, re.MULTILINE), [str(n) for n in range(1, 50)])
 
+    def test_each_fault_is_made_for_real_or_its_row_says_why_not(self):
+        for number, tests in re.findall(r"^\| F(\d+) \| .* \| (.*) \|$", page, re.MULTILINE):
+            self.assertRegex(tests, rf"^none: \w+|`test_f{number:0>2}_\w+`", f"F{number}")
+
     def test_the_tests_that_it_names_exist(self):
         for name in re.findall(r"`(test_\w+)`", page):
             self.assertIn(f"def {name}(", here)

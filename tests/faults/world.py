@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from checker import Contents, Layout, faults_of
+from checker import Contents, Footprint, Layout, faults_of
 from programs import TOKEN, Api, Program, built, fetch, free_port
 from sinks import Postgres, Sqlite
 
@@ -28,6 +28,7 @@ LAYOUT = {
     "app_event_counts": Layout("event_name", "event_date"),
 }
 ENVIRONMENT = {"TOKEN": TOKEN, "REFRESH": "sandbox-refresh"}
+FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 def streams_of(pipeline):
@@ -123,6 +124,13 @@ class World:
     def runs(self, outcome="succeeded"):
         """Of its daemon: those that ended so, the newest first."""
         return [run for run in json.loads(fetch(self.url + "/api/v1/runs?limit=1000")) if run["outcome"] == outcome]
+
+    def status(self, pipeline):
+        """What its daemon says of that pipeline."""
+        return json.loads(fetch(f"{self.url}/api/v1/pipelines/{pipeline}"))
+
+    def trigger(self, pipeline):
+        return fetch(f"{self.url}/api/v1/pipelines/{pipeline}/trigger", "POST")
 
     def daemon(self, **options):
         daemon = self.start("serve", **options)
@@ -252,6 +260,14 @@ class FaultCase:
         """Each window that is there is whole, and is there where progress says so."""
         calm = part(self.calm.of(kind_of(world.sink)), *tables_of(*world.settings["pipelines"]))
         self.assertEqual(faults_of(world.sink, calm, whole=False), [])
+
+    def assert_given_back(self, daemon, base, memory=16 << 10, descriptors=24, threads=8):
+        """It holds what it held at `base`, a Footprint, as soon as its last connections have closed. Allowed for is what
+        allocators and pools of connections keep; memory is in KiB."""
+        def faults():
+            return Footprint.of(daemon.process.pid).faults_since(base, memory, descriptors, threads)
+
+        daemon.until(lambda: f"footprint of before: {faults()}", lambda: not faults())
 
     def assert_says(self, ended, *parts, lines=3):
         """It failed with one clear message that holds these parts, and with few further lines."""
