@@ -27,7 +27,7 @@ struct Heard {
 
 task<void> hear(Connection& connection, Heard& heard) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::hours(1);
-  const HttpRequest request{"GET", "http://a.example/", {}, {}};
+  const HttpRequest request("GET", "http://a.example/");
   const auto target = parse_url(request.url);
   try {
     co_await connection.write(request, target, deadline);
