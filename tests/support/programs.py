@@ -134,6 +134,10 @@ class Api:
         self._process.stdout.close()
 
 
+# Without one, the lookback of a first load that was interrupted reaches before its first day.
+FIRST_DAY = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(28)
+
+
 def configuration(port, api, folder, schedule, token):
     return f"""
 version: 1
@@ -151,5 +155,5 @@ pipelines:
     schedule: {schedule}
     streams:
       campaigns: {{}}
-      insights: {{level: ad, window: {{lookback: 2d}}}}
+      insights: {{level: ad, window: {{lookback: 2d, start: {FIRST_DAY}}}}}
 """
