@@ -5,9 +5,8 @@
 #include "connectors/clevertap_reads.hpp"
 
 namespace sluice {
+namespace ct {
 namespace {
-
-using namespace ct;
 
 class CleverTap final : public Connector {
  public:
@@ -115,9 +114,10 @@ std::unique_ptr<Connector> make(const Settings& source, const ConnectorContext& 
 }
 
 }  // namespace
+}  // namespace ct
 
 ConnectorKind clevertap() {
-  return {"clevertap", source_options(), stream_options(), make};
+  return {"clevertap", ct::source_options(), ct::stream_options(), ct::make};
 }
 
 }  // namespace sluice

@@ -17,7 +17,7 @@ constexpr Option promoted_options[] = {
     {.name = "type", .value = Value::type, .help = "The column's type.", .fallback = "text"},
 };
 
-constexpr Option options[] = {
+constexpr Option settings_of_streams[] = {
     {.name = "names",
      .value = Value::text_list,
      .help = "events, event_counts, profiles: the events to read. Left out: all that the account's schema lists; for "
@@ -251,7 +251,7 @@ void check_options(const std::string& from, const Settings& settings, Faults& fa
 }  // namespace
 
 std::span<const Option> stream_options() {
-  return options;
+  return settings_of_streams;
 }
 
 std::vector<StreamSpec> catalogue(const ApiProfile& profile) {

@@ -13,10 +13,10 @@
 #include "core/read_json.hpp"
 
 namespace sluice {
+namespace facebook {
 namespace {
 
 using namespace std::chrono_literals;
-using namespace facebook;
 
 class FacebookAds final : public Connector {
  public:
@@ -131,9 +131,10 @@ std::unique_ptr<Connector> make(const Settings& source, const ConnectorContext& 
 }
 
 }  // namespace
+}  // namespace facebook
 
 ConnectorKind facebook_ads() {
-  return {"facebook_ads", source_options(), stream_options(), make};
+  return {"facebook_ads", facebook::source_options(), facebook::stream_options(), facebook::make};
 }
 
 }  // namespace sluice

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view level_choices[] = {"account", "campaign", "adset", "ad"};
 
-constexpr Option options[] = {
+constexpr Option settings_of_streams[] = {
     {.name = "level",
      .value = Value::choice,
      .help = "insights: one row per day and account, campaign, ad set or ad.",
@@ -222,7 +222,7 @@ void check_insights(const Settings& settings, const InsightsQuery& query, Faults
   }
 }
 
-StreamSpec insights(const Settings& settings, Faults& faults) {
+StreamSpec insights_spec(const Settings& settings, Faults& faults) {
   const auto query = query_of(settings);
   check_insights(settings, query, faults);
   StreamSpec spec;
@@ -304,7 +304,7 @@ StreamSpec objects(const ObjectStream& stream, const Settings& settings, Faults&
 }  // namespace
 
 std::span<const Option> stream_options() {
-  return options;
+  return settings_of_streams;
 }
 
 std::string id_field(Level level) {
@@ -315,14 +315,14 @@ std::vector<StreamSpec> catalogue() {
   std::vector<StreamSpec> specs;
   Faults none;
   for (const auto& stream : object_streams()) specs.push_back(objects(stream, Settings(), none));
-  specs.push_back(insights(Settings(), none));
+  specs.push_back(insights_spec(Settings(), none));
   return specs;
 }
 
 StreamSpec configure(const std::string& from, const Settings& settings, Faults& faults) {
   const auto all = object_streams();
   if (const auto* stream = find_object_stream(all, from)) return objects(*stream, settings, faults);
-  return insights(settings, faults);
+  return insights_spec(settings, faults);
 }
 
 bool InsightsQuery::hourly() const {

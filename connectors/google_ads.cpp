@@ -14,10 +14,10 @@
 #include "core/read_json.hpp"
 
 namespace sluice {
+namespace google {
 namespace {
 
 using namespace std::chrono_literals;
-using namespace google;
 
 // Google: days, weeks and hours are kept for 37 months.
 constexpr int kept_months = 36;
@@ -171,9 +171,10 @@ std::unique_ptr<Connector> make(const Settings& source, const ConnectorContext& 
 }
 
 }  // namespace
+}  // namespace google
 
 ConnectorKind google_ads() {
-  return {"google_ads", source_options(), stream_options(), make, query_option};
+  return {"google_ads", google::source_options(), google::stream_options(), google::make, google::query_option};
 }
 
 }  // namespace sluice

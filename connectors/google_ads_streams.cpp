@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Option options[] = {
+constexpr Option settings_of_streams[] = {
     {.name = query_option,
      .value = Value::text,
      .help = "The stream is what this query in the Google Ads Query Language gives. customer_id is added; with "
@@ -200,7 +200,7 @@ void check_slice(const Query& query, const Settings& settings, Faults& faults) {
 }  // namespace
 
 std::span<const Option> stream_options() {
-  return options;
+  return settings_of_streams;
 }
 
 std::vector<StreamSpec> catalogue() {

@@ -25,7 +25,7 @@ constexpr std::uint64_t zero_bytes(std::uint64_t v) {
   return (v - repeated(1)) & ~v & repeated(0x80);
 }
 
-bool is_digit(char c) {
+bool is_json_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
@@ -258,7 +258,7 @@ std::size_t json_number_size(std::string_view text) {
   const auto skip = [&](char a, char b) { return at < text.size() && (text[at] == a || text[at] == b) && ++at; };
   const auto digits = [&] {
     const auto from = at;
-    while (at < text.size() && is_digit(text[at])) ++at;
+    while (at < text.size() && is_json_digit(text[at])) ++at;
     return at > from;
   };
   skip('-', '-');

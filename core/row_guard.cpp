@@ -16,7 +16,7 @@ namespace {
 namespace json = simdjson::ondemand;
 using What = RowGuard::Rule::What;
 
-constexpr int deepest = 1000;
+constexpr int deepest_row = 1000;
 
 bool separates(char c) {
   return c == '/' || c == '.';
@@ -232,7 +232,7 @@ class RowGuard::Walk {
     const auto token = token_of(value);
     const bool opens = token.front() == '{' || token.front() == '[';
     if (opens && (verdict.mask != nullptr || verdict.deeper)) {
-      if (depth_ == deepest) not_json(simdjson::DEPTH_ERROR);
+      if (depth_ == deepest_row) not_json(simdjson::DEPTH_ERROR);
       ++depth_;
       token.front() == '{' ? object(value, level, verdict) : list(value, level, verdict);
       --depth_;

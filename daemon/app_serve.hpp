@@ -43,6 +43,12 @@ class Daemon final : public Control {
   task<std::string> reload() override;
 
  private:
+  struct BackfillRun {
+    std::string pipeline;
+    TaskGroup* body;        // to cancel it by
+    std::string cancelled;  // why; empty: it is not
+  };
+
   task<RunEnded> run_scheduled(RunRequest request);
   task<void> run_backfill(RunRecord record, RunOptions options, PipelineLock lock);
   task<void> begin_backfill(RunRecord record, RunOptions options);
@@ -83,11 +89,6 @@ class Daemon final : public Control {
   Worker scrapes_;  // writes what Prometheus is told, which takes its time where there are many series
   EventHub::Listener listener_;
   TaskGroup backfills_;
-  struct BackfillRun {
-    std::string pipeline;
-    TaskGroup* body;        // to cancel it by
-    std::string cancelled;  // why; empty: it is not
-  };
   std::map<std::string, BackfillRun> backfill_runs_;  // by run, those that go on or wait for their place
   Duration last_turn_;
   std::string state_said_ = "ok";        // when it answered last

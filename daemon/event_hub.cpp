@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/status_json.hpp"
+
 namespace sluice {
 namespace {
 
@@ -10,12 +12,7 @@ constexpr Duration progress_every = std::chrono::milliseconds(250);
 
 using nlohmann::json;
 
-json counts_json(const Counts& c) {
-  return {{"read", c.read},           {"inserted", c.inserted}, {"updated", c.updated}, {"unchanged", c.unchanged},
-          {"duplicate", c.duplicate}, {"filtered", c.filtered}, {"deleted", c.deleted}, {"quarantined", c.quarantined}};
-}
-
-double seconds(Duration d) {
+double in_seconds(Duration d) {
   return std::chrono::duration<double>(d).count();
 }
 
@@ -41,7 +38,7 @@ struct ToJson {
             {"trigger", e.trigger},
             {"outcome", to_string(e.outcome)},
             {"message", e.message},
-            {"seconds", seconds(e.took)},
+            {"seconds", in_seconds(e.took)},
             {"counts", counts_json(e.counts)},
             {"slices_published", e.slices_published},
             {"slices_failed", e.slices_failed}};
@@ -62,7 +59,7 @@ struct ToJson {
             {"slice", e.slice},
             {"outcome", to_string(e.outcome)},
             {"message", e.message},
-            {"seconds", seconds(e.took)},
+            {"seconds", in_seconds(e.took)},
             {"counts", counts_json(e.counts)}};
   }
   json operator()(const WatermarkMoved& e) const {
@@ -87,7 +84,7 @@ struct ToJson {
   }
   json operator()(const Throttled& e) const {
     name = "throttled";
-    return {{"source", e.source}, {"bucket", e.bucket}, {"message", e.message}, {"pause_seconds", seconds(e.pause)}};
+    return {{"source", e.source}, {"bucket", e.bucket}, {"message", e.message}, {"pause_seconds", in_seconds(e.pause)}};
   }
   json operator()(const FireMissed& e) const {
     name = "fire_missed";

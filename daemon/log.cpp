@@ -16,8 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t longest_message = 2000;
-constexpr std::size_t longest_field = 200;
 constexpr std::size_t longest_line = 4096;  // PIPE_BUF: a line is written whole or not at all
 constexpr std::size_t queue_lines = 512;
 constexpr std::size_t most_folded = 256;

@@ -12,6 +12,10 @@
 
 namespace sluice {
 
+// Longer ones are cut, in the log as in what is kept of a run.
+constexpr std::size_t longest_message = 2000;
+constexpr std::size_t longest_field = 200;
+
 enum class LogFormat { text, json };
 
 struct LogOptions {

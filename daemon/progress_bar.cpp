@@ -12,10 +12,6 @@ constexpr Duration say_every = 5s;
 constexpr std::string_view take_away = "\r\x1b[K";
 constexpr int bar_cells = 24;
 
-double seconds(Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
-
 }  // namespace
 
 std::int64_t ProgressBar::Run::total_rows() const {
@@ -101,7 +97,8 @@ std::string ProgressBar::bar_line(Duration uptime) const {
   auto text = fmt::format("{} {} {}/{} slices, {} rows", names, bar, ended,
                           planned == 0 ? "?" : std::to_string(planned), grouped(rows));
   if (longest > 1s)
-    text += fmt::format(", {}/s", grouped(static_cast<std::int64_t>(static_cast<double>(rows) / seconds(longest))));
+    text += fmt::format(", {}/s", grouped(static_cast<std::int64_t>(static_cast<double>(rows) /
+                                                                    std::chrono::duration<double>(longest).count())));
   text += ", " + short_duration(longest);
   if (ended > 0 && ended < planned)
     text += ", about " + short_duration(std::chrono::duration_cast<Duration>(longest * (1 / share - 1))) + " left";

@@ -2,14 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/log.hpp"
 #include "daemon/phrases.hpp"
 #include "daemon/status_json.hpp"
 
 namespace sluice {
 namespace {
-
-constexpr std::size_t longest_message = 2000;
-constexpr std::size_t longest_field = 200;
 
 Level level_of(Outcome outcome) {
   if (outcome == Outcome::failed) return Level::error;

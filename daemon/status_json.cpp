@@ -13,12 +13,6 @@ Json precise_instant(const std::optional<Instant>& when) {
   return when ? Json(format_instant(std::chrono::floor<std::chrono::milliseconds>(*when))) : Json(nullptr);
 }
 
-Json counts_json(const Counts& c) {
-  return Json{{"read", c.read},           {"inserted", c.inserted},      {"updated", c.updated},
-              {"unchanged", c.unchanged}, {"deleted", c.deleted},        {"duplicate", c.duplicate},
-              {"filtered", c.filtered},   {"quarantined", c.quarantined}};
-}
-
 }  // namespace
 
 std::string schedule_text(const Schedule& schedule) {
@@ -32,6 +26,12 @@ std::string schedule_text(const Schedule& schedule) {
 
 std::string pretty(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json counts_json(const Counts& c) {
+  return Json{{"read", c.read},           {"inserted", c.inserted},      {"updated", c.updated},
+              {"unchanged", c.unchanged}, {"deleted", c.deleted},        {"duplicate", c.duplicate},
+              {"filtered", c.filtered},   {"quarantined", c.quarantined}};
 }
 
 Json run_json(const RunRecord& run) {

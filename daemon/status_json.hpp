@@ -15,6 +15,7 @@ namespace sluice {
 // As a person reads it, a line break at its end. What is no UTF-8 becomes U+FFFD.
 std::string pretty(const Json& json);
 
+Json counts_json(const Counts& counts);
 Json run_json(const RunRecord& run);
 Json pipeline_json(const Pipeline& pipeline, const PipelineStatus& status);
 // What can be said without a daemon, from the state alone.

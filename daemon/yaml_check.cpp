@@ -13,7 +13,7 @@ using Node = Settings::Node;
 using NodePtr = std::shared_ptr<const Node>;
 using Kind = YamlNode::Kind;
 
-constexpr std::size_t shown = 40;
+constexpr std::size_t longest_quoted = 40;
 
 bool complete(const Node& node) {
   const auto given = [&](const Option& option) {
@@ -30,8 +30,9 @@ bool complete(const Node& node) {
 // A value of the file in a message: short, on one line.
 std::string quote(std::string_view text) {
   std::string out = "\"";
-  for (const char c : text.substr(0, shown)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return out + (text.size() > shown ? "…\"" : "\"");
+  for (const char c : text.substr(0, longest_quoted))
+    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  return out + (text.size() > longest_quoted ? "…\"" : "\"");
 }
 
 bool holds_text(Value kind) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the named purposes need (see packages.txt): install-packages.sh build [test] [bench] [fuzz]
+# Installs what the named purposes need (see packages.txt): install-packages.sh build [test] [bench] [sanitizers]
 # Does nothing, and needs no root, where everything is there already.
 set -euo pipefail
 cd "$(dirname "$0")"

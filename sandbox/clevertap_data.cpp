@@ -101,7 +101,7 @@ std::string AppWorld::identity_members(int person) const {
   if (person % 5 == 4) return {};
   const auto hash = hash_of_person(seed_, person);
   const auto name = kNames[hash % std::size(kNames)];
-  auto text = fmt::format(R"("identity":"{}","name":{},)", 10'000 + person, quoted(name));
+  auto text = fmt::format(R"("identity":"{}","name":{},)", 10'000 + person, json_string(name));
   if (person % 7 != 0) text += fmt::format(R"("email":"user{}@example.com",)", person);
   const auto phone = 919'800'000'000 + static_cast<std::int64_t>(hash % 100'000'000);
   text += person % 3 == 0 ? fmt::format(R"("phone":"+{}",)", phone) : fmt::format(R"("phone":{},)", phone);
@@ -130,11 +130,11 @@ std::string AppWorld::properties(const Event& event) const {
     case 1:
       return fmt::format(
           R"({{"CT Session Id":{},"Amount":{}.{:02},"Currency":"INR","Delivery":"$D_{}","Items":[{{"Product":{},"Quantity":{}}}]}})",
-          session, 100 + hash % 9'000, hash % 100, session + 86'400, quoted(kProducts[hash % std::size(kProducts)]),
-          1 + hash % 4);
+          session, 100 + hash % 9'000, hash % 100, session + 86'400,
+          json_string(kProducts[hash % std::size(kProducts)]), 1 + hash % 4);
     default:
       return fmt::format(R"({{"CT Session Id":{},"Product":{},"Position":{}}})", session,
-                         quoted(kProducts[hash % std::size(kProducts)]), hash % 20);
+                         json_string(kProducts[hash % std::size(kProducts)]), hash % 20);
   }
 }
 

@@ -11,11 +11,11 @@
 namespace sluice::sandbox {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::string_view kRefreshToken = "sandbox-refresh";
 constexpr std::string_view kAccessToken = "sandbox-access";
-constexpr std::string_view kVersions[] = {"v23", "v24", "v25", "v26"};
+constexpr std::string_view kGoogleVersions[] = {"v23", "v24", "v25", "v26"};
 constexpr std::size_t kRowsPerChunk = 10'000;
 
 Reply reply_of(int status, std::string body, std::string_view type = "application/json; charset=UTF-8") {
@@ -101,10 +101,10 @@ Reply Google::token(const Request& request, const std::string& subject) {
                         std::ranges::count(assertion, '.') == 2;
   if (faults_.strikes("oauth_revoked", subject) || (!refreshed && !asserted))
     return reply_of(400, R"({"error":"invalid_grant","error_description":"Token has been expired or revoked."})");
-  return reply_of(200, Json{{"access_token", kAccessToken},
-                            {"expires_in", 3599},
-                            {"scope", "https://www.googleapis.com/auth/adwords"},
-                            {"token_type", "Bearer"}}
+  return reply_of(200, OrderedJson{{"access_token", kAccessToken},
+                                   {"expires_in", 3599},
+                                   {"scope", "https://www.googleapis.com/auth/adwords"},
+                                   {"token_type", "Bearer"}}
                            .dump());
 }
 
@@ -112,13 +112,13 @@ Reply Google::api(const Request& request, const std::string& path, const std::st
   const auto slash = path.find('/', 1);
   const auto version = std::string_view(path).substr(1, slash - 1);
   const auto rest = std::string_view(path).substr(slash + 1);
-  if (std::ranges::find(kVersions, version) == std::end(kVersions))
+  if (std::ranges::find(kGoogleVersions, version) == std::end(kGoogleVersions))
     return reply_of(404, "<html><title>Error 404 (Not Found)!!1</title></html>", "text/html");
   authorize(request, version, subject);
   refuse_by_fault(subject);
   if (rest == "customers:listAccessibleCustomers")
-    return reply_of(200, Json{{"resourceNames", {fmt::format("customers/{}", manager_number)}}}.dump());
-  const auto body = Json::parse(request.body, nullptr, false);
+    return reply_of(200, OrderedJson{{"resourceNames", {fmt::format("customers/{}", manager_number)}}}.dump());
+  const auto body = OrderedJson::parse(request.body, nullptr, false);
   if (!body.is_object() || !body.contains("query") || !body["query"].is_string())
     throw GoogleError("requestError", "REQUIRED_FIELD_MISSING", "query is missing");
   const auto text = body["query"].get<std::string>();
@@ -201,14 +201,14 @@ void Google::clients(const GoogleQuery& query, Answer& answer) const {
   for (const auto& field : query.fields) answer.mask += (answer.mask.empty() ? "" : ",") + field;
   const auto add = [&](std::int64_t id, const std::string& name, const std::string& currency, const std::string& zone,
                        bool manager, bool active) {
-    answer.rows.push_back(Json{{"customerClient",
-                                {{"id", std::to_string(id)},
-                                 {"descriptiveName", name},
-                                 {"currencyCode", currency},
-                                 {"timeZone", zone},
-                                 {"manager", manager},
-                                 {"testAccount", false},
-                                 {"status", active ? "ENABLED" : "CANCELED"}}}}
+    answer.rows.push_back(OrderedJson{{"customerClient",
+                                       {{"id", std::to_string(id)},
+                                        {"descriptiveName", name},
+                                        {"currencyCode", currency},
+                                        {"timeZone", zone},
+                                        {"manager", manager},
+                                        {"testAccount", false},
+                                        {"status", active ? "ENABLED" : "CANCELED"}}}}
                               .dump());
   };
   add(manager_number, "Sandbox manager", "EUR", "Europe/Berlin", true, true);
@@ -221,7 +221,7 @@ std::string Google::fields(const std::string& text) {
   const auto query = GoogleQuery::parse(text);
   const auto* names = query.condition("name", "IN");
   if (names == nullptr) names = query.condition("name", "=");
-  Json results = Json::array();
+  OrderedJson results = OrderedJson::array();
   for (const auto& name : names ? names->values : std::vector<std::string>()) {
     const auto type = google_data_type(name);
     if (!type) continue;
@@ -229,7 +229,7 @@ std::string Google::fields(const std::string& text) {
     results.push_back(
         {{"resourceName", "googleAdsFields/" + name}, {"name", name}, {"dataType", *type}, {"isRepeated", repeated}});
   }
-  return Json{{"results", results}, {"totalResultsCount", std::to_string(results.size())}}.dump();
+  return OrderedJson{{"results", results}, {"totalResultsCount", std::to_string(results.size())}}.dump();
 }
 
 // Of a benchmark: its rows are made once, and copied while they are sent.

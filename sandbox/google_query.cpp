@@ -8,7 +8,7 @@
 namespace sluice::sandbox {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // Words, quoted texts (with their quotes) and single signs.
 std::vector<std::string> tokens_of(std::string_view text) {
@@ -136,17 +136,18 @@ std::optional<std::pair<Day, Day>> GoogleQuery::days() const {
 }
 
 std::string GoogleError::to_json() const {
-  Json error{{"code", http}, {"message", kind.empty() ? message : "Request was refused."}, {"status", status}};
+  OrderedJson error{{"code", http}, {"message", kind.empty() ? message : "Request was refused."}, {"status", status}};
   if (!kind.empty()) {
-    Json one{{"errorCode", {{kind, value}}}, {"message", message}};
+    OrderedJson one{{"errorCode", {{kind, value}}}, {"message", message}};
     if (!delay.empty())
       one["details"] = {
           {"quotaErrorDetails", {{"rateScope", scope}, {"rateName", "Number of operations"}, {"retryDelay", delay}}}};
-    error["details"] = Json::array({{{"@type", "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"},
-                                     {"errors", Json::array({one})},
-                                     {"requestId", "SandboxRequest000000"}}});
+    error["details"] =
+        OrderedJson::array({{{"@type", "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"},
+                             {"errors", OrderedJson::array({one})},
+                             {"requestId", "SandboxRequest000000"}}});
   }
-  return Json{{"error", error}}.dump();
+  return OrderedJson{{"error", error}}.dump();
 }
 
 }  // namespace sluice::sandbox

@@ -55,7 +55,7 @@ template <const Object* Row::*which>
 void put_status(const Writer& w, const Row& row, std::string& out) {
   put(out, status_of(w, *(row.*which)));
 }
-struct Field {
+struct GoogleField {
   std::string_view type;
   Writer::Write write;
 };
@@ -66,8 +66,8 @@ struct Field {
     __VA_ARGS__;                                          \
   }
 
-const std::map<std::string_view, Field>& fields() {
-  static const std::map<std::string_view, Field> all{
+const std::map<std::string_view, GoogleField>& fields() {
+  static const std::map<std::string_view, GoogleField> all{
       {"customer.id", {"INT64", WRITE(put(out, customer_number(*row.account)))}},
       {"customer.descriptive_name", {"STRING", WRITE(out += row.account->quoted_name)}},
       {"customer.currency_code", {"STRING", WRITE(put(out, row.account->currency))}},

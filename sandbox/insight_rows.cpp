@@ -343,7 +343,7 @@ void RowWriter::write(const InsightRow& row, std::string& out) const {
   out += '"';
   for (std::size_t i = 0; i < breakdown_keys_.size(); ++i) {
     out += breakdown_keys_[i];
-    out += quoted(row.breakdown_values[i]);
+    out += json_string(row.breakdown_values[i]);
   }
   out += '}';
 }

@@ -8,7 +8,7 @@
 namespace sluice::sandbox {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using Names = std::set<std::string_view>;
 
 // Fields that exist and are not set here; asking for any other is an error.
@@ -201,8 +201,9 @@ std::string minor(std::int64_t amount) {
 }
 
 // Keeps what was asked for. `id` always comes.
-Json pick(const Json& whole, const std::vector<Field>& fields, const Names& unset, std::string_view node) {
-  Json out = Json::object();
+OrderedJson pick(const OrderedJson& whole, const std::vector<Field>& fields, const Names& unset,
+                 std::string_view node) {
+  OrderedJson out = OrderedJson::object();
   for (const auto& field : fields) {
     const auto at = whole.find(field.name);
     if (at != whole.end())
@@ -214,22 +215,22 @@ Json pick(const Json& whole, const std::vector<Field>& fields, const Names& unse
   return out;
 }
 
-Json creative_whole(const World& world, const Object& creative, Instant now) {
+OrderedJson creative_whole(const World& world, const Object& creative, Instant now) {
   const auto& account = world.account_of(creative);
   const auto page = std::to_string(between(mix(creative.hash), 1'000'000'000'000'000, 1'999'999'999'999'999));
   const auto link = fmt::format("https://shop.example/{}?utm_source=facebook&ad={{{{ad.id}}}}", creative.hash % 10'000);
-  Json call;
+  OrderedJson call;
   call["type"] = "SHOP_NOW";
   call["value"]["link"] = link;
-  Json data;
+  OrderedJson data;
   data["link"] = link;
   data["message"] = fmt::format("{} 🛒\nNow or never", creative.name);
   data["name"] = creative.name;
   data["call_to_action"] = call;
-  Json spec;
+  OrderedJson spec;
   spec["page_id"] = page;
   spec["link_data"] = std::move(data);
-  Json out;
+  OrderedJson out;
   out["id"] = std::to_string(creative.id);
   out["account_id"] = std::to_string(account.id);
   out["actor_id"] = page;
@@ -250,7 +251,7 @@ Json creative_whole(const World& world, const Object& creative, Instant now) {
   return out;
 }
 
-void add_common(const World& world, const Object& object, Instant now, Json& out) {
+void add_common(const World& world, const Object& object, Instant now, OrderedJson& out) {
   const auto& account = world.account_of(object);
   const auto status = world.status(object, now);
   out["id"] = std::to_string(object.id);
@@ -263,18 +264,18 @@ void add_common(const World& world, const Object& object, Instant now, Json& out
   out["updated_time"] = format_meta_time(world.updated(object, now), account.zone);
 }
 
-Json campaign_whole(const World& world, const Object& campaign, Instant now) {
+OrderedJson campaign_whole(const World& world, const Object& campaign, Instant now) {
   constexpr std::string_view kObjectives[] = {"OUTCOME_SALES", "OUTCOME_TRAFFIC", "OUTCOME_AWARENESS", "OUTCOME_LEADS"};
   const auto& account = world.account_of(campaign);
-  Json out;
+  OrderedJson out;
   add_common(world, campaign, now, out);
   out["objective"] = kObjectives[campaign.hash % 4];
   out["buying_type"] = "AUCTION";
   out["bid_strategy"] = "LOWEST_COST_WITHOUT_CAP";
-  out["special_ad_categories"] = Json::array();
+  out["special_ad_categories"] = OrderedJson::array();
   out["special_ad_category"] = "NONE";
-  out["special_ad_category_country"] = Json::array();
-  out["pacing_type"] = Json::array({"standard"});
+  out["special_ad_category_country"] = OrderedJson::array();
+  out["pacing_type"] = OrderedJson::array({"standard"});
   out["start_time"] = format_meta_time(campaign.created, account.zone);
   // A budget stands at the campaign or at its ad sets, never at both; it is edited now and then.
   if (campaign.hash % 2 == 0) {
@@ -285,23 +286,23 @@ Json campaign_whole(const World& world, const Object& campaign, Instant now) {
   return out;
 }
 
-Json targeting_of(const Object& adset) {
-  Json out;
+OrderedJson targeting_of(const Object& adset) {
+  OrderedJson out;
   out["age_min"] = 18 + static_cast<int>(adset.hash % 20);
   out["age_max"] = 65;
-  out["geo_locations"]["countries"] = Json::array({"DE", "AT"});
-  out["geo_locations"]["location_types"] = Json::array({"home", "recent"});
-  Json audience;
+  out["geo_locations"]["countries"] = OrderedJson::array({"DE", "AT"});
+  out["geo_locations"]["location_types"] = OrderedJson::array({"home", "recent"});
+  OrderedJson audience;
   audience["id"] = std::to_string(23'850'000'000'000'000 + static_cast<std::int64_t>(adset.hash % 1'000'000'000));
   audience["name"] = "visitors 180 d";
-  out["custom_audiences"] = Json::array({audience});
+  out["custom_audiences"] = OrderedJson::array({audience});
   return out;
 }
 
-Json adset_whole(const World& world, const Object& adset, Instant now) {
+OrderedJson adset_whole(const World& world, const Object& adset, Instant now) {
   const auto& account = world.account_of(adset);
   const auto& campaign = world.parent(adset);
-  Json out;
+  OrderedJson out;
   add_common(world, adset, now, out);
   out["campaign_id"] = std::to_string(campaign.id);
   out["campaign"]["id"] = out["campaign_id"];
@@ -312,10 +313,10 @@ Json adset_whole(const World& world, const Object& adset, Instant now) {
   out["bid_amount"] = 150 + static_cast<int>(world.edits(adset, now) % 40);
   out["start_time"] = format_meta_time(adset.created, account.zone);
   out["targeting"] = targeting_of(adset);
-  Json window;
+  OrderedJson window;
   window["event_type"] = "CLICK_THROUGH";
   window["window_days"] = 7;
-  out["attribution_spec"] = Json::array({window});
+  out["attribution_spec"] = OrderedJson::array({window});
   if (campaign.hash % 2 != 0) {
     const auto budget = between(mix(adset.hash), 5, 300) * 100 + world.edits(adset, now) % 9 * 25;
     out["daily_budget"] = minor(budget);
@@ -324,9 +325,9 @@ Json adset_whole(const World& world, const Object& adset, Instant now) {
   return out;
 }
 
-Json ad_whole(const World& world, const Object& ad, Instant now) {
+OrderedJson ad_whole(const World& world, const Object& ad, Instant now) {
   const auto& adset = world.parent(ad);
-  Json out;
+  OrderedJson out;
   add_common(world, ad, now, out);
   out["adset_id"] = std::to_string(adset.id);
   out["campaign_id"] = std::to_string(world.parent(adset).id);
@@ -335,15 +336,16 @@ Json ad_whole(const World& world, const Object& ad, Instant now) {
   out["creative"]["id"] = std::to_string(world.creative_of(ad).id);
   out["bid_type"] = "ABSOLUTE_OCPM";
   out["source_ad_id"] = "0";
-  Json tracking;
-  tracking["action.type"] = Json::array({"offsite_conversion"});
-  tracking["fb_pixel"] = Json::array({std::to_string(between(ad.hash, 1'000'000'000'000'000, 1'999'999'999'999'999))});
-  out["tracking_specs"] = Json::array({tracking});
+  OrderedJson tracking;
+  tracking["action.type"] = OrderedJson::array({"offsite_conversion"});
+  tracking["fb_pixel"] =
+      OrderedJson::array({std::to_string(between(ad.hash, 1'000'000'000'000'000, 1'999'999'999'999'999))});
+  out["tracking_specs"] = OrderedJson::array({tracking});
   out["last_updated_by_app_id"] = "119211728144504";
   return out;
 }
 
-Json whole_of(const World& world, const Object& object, Instant now) {
+OrderedJson whole_of(const World& world, const Object& object, Instant now) {
   switch (object.kind) {
     case Kind::campaign:
       return campaign_whole(world, object, now);
@@ -358,7 +360,7 @@ Json whole_of(const World& world, const Object& object, Instant now) {
 }
 
 // creative{id,name} and its like.
-void expand(const World& world, const Object& object, const Field& field, Instant now, Json& out) {
+void expand(const World& world, const Object& object, const Field& field, Instant now, OrderedJson& out) {
   if (field.inner.empty() || !out.contains(field.name)) return;
   if (field.name == "creative" && object.kind == Kind::ad)
     out[field.name] = object_json(world, world.creative_of(object), field.inner, now);
@@ -370,9 +372,9 @@ void expand(const World& world, const Object& object, const Field& field, Instan
 
 }  // namespace
 
-Json account_json(const Account& account, const std::vector<Field>& fields, Instant now) {
+OrderedJson account_json(const Account& account, const std::vector<Field>& fields, Instant now) {
   const auto offset = account.zone.lookup(now).offset;
-  Json out;
+  OrderedJson out;
   out["account_id"] = std::to_string(account.id);
   out["id"] = fmt::format("act_{}", account.id);
   if (fields.empty()) return out;
@@ -405,9 +407,9 @@ Json account_json(const Account& account, const std::vector<Field>& fields, Inst
   return pick(out, fields, kUnsetOfAccounts, "AdAccount");
 }
 
-Json object_json(const World& world, const Object& object, const std::vector<Field>& fields, Instant now) {
+OrderedJson object_json(const World& world, const Object& object, const std::vector<Field>& fields, Instant now) {
   constexpr std::string_view kNodes[] = {"Campaign", "AdSet", "Ad", "AdCreative"};
-  if (fields.empty()) return Json{{"id", std::to_string(object.id)}};
+  if (fields.empty()) return OrderedJson{{"id", std::to_string(object.id)}};
   const std::array<const Names*, 4> unset = {&kUnsetOfCampaigns, &kUnsetOfAdsets, &kUnsetOfAds, &kUnsetOfCreatives};
   const auto kind = static_cast<std::size_t>(object.kind);
   auto out = pick(whole_of(world, object, now), fields, *unset[kind], kNodes[kind]);

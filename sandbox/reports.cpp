@@ -8,7 +8,7 @@
 namespace sluice::sandbox {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 void fail_as(Report& report, const std::string& codes) {
   const auto slash = codes.find('/');
@@ -32,7 +32,7 @@ void strike(const World& world, Faults& faults, std::string_view subject, Report
   report.skipped = faults.strikes("report_skipped", subject).has_value();
 }
 
-void add_failure(const Report& report, Json& out) {
+void add_failure(const Report& report, OrderedJson& out) {
   out["error_code"] = report.error_code;
   out["error_subcode"] = report.error_subcode;
   out["error_message"] = report.error_subcode == 1504045 ? "Report Too Large" : "Report Failed";
@@ -72,14 +72,14 @@ bool Reports::complete(const Report& report) const {
   return !failed(report) && !report.stalls_at && clock_.uptime() - report.submitted >= delay_;
 }
 
-Json Reports::poll(Report& report, std::string_view subject) {
+OrderedJson Reports::poll(Report& report, std::string_view subject) {
   if (faults_.armed("not_exists_after_submit")) {
     const auto polls = faults_.strikes("not_exists_after_submit", subject);
     if (polls && report.polls++ < to_int(*polls).value_or(1)) throw no_such_object(std::to_string(report.id));
   }
   const auto& account = world_.accounts()[static_cast<std::size_t>(report.query.account)];
   const auto passed = clock_.uptime() - report.submitted;
-  Json out;
+  OrderedJson out;
   out["id"] = std::to_string(report.id);
   out["account_id"] = std::to_string(account.id);
   out["time_ref"] = unix_seconds(report.as_of);

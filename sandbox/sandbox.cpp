@@ -12,7 +12,7 @@ namespace sluice::sandbox {
 namespace {
 
 // Only what graph.facebook.com still served for ads at the end of 2026.
-constexpr std::string_view kVersions[] = {"v25.0", "v26.0"};
+constexpr std::string_view kGraphVersions[] = {"v25.0", "v26.0"};
 
 std::vector<std::string> split_path(std::string_view path) {
   std::vector<std::string> out;
@@ -226,7 +226,7 @@ Reply Sandbox::call_one(const Call& call) {
 }
 
 std::string Sandbox::execute(const Call& call, Concern& concern) {
-  if (std::ranges::find(kVersions, call.version) == std::end(kVersions)) throw unsupported_version();
+  if (std::ranges::find(kGraphVersions, call.version) == std::end(kGraphVersions)) throw unsupported_version();
   if (!call.path.empty() && call.path.front().starts_with("act_"))
     if (const auto id = to_int(std::string_view(call.path.front()).substr(4))) concern.account = world_.account(*id);
   concern.insights = !call.path.empty() && call.path.back() == "insights";
@@ -316,7 +316,7 @@ Reply Sandbox::batch(const Call& call) {
     sub.version = call.version;
     sub.base = call.base;
     sub.path = split_path(relative.substr(0, mark));
-    if (!sub.path.empty() && std::ranges::find(kVersions, sub.path.front()) != std::end(kVersions)) {
+    if (!sub.path.empty() && std::ranges::find(kGraphVersions, sub.path.front()) != std::end(kGraphVersions)) {
       sub.version = sub.path.front();
       sub.path.erase(sub.path.begin());
     }

@@ -83,7 +83,7 @@ std::optional<std::string> decode_cursor(std::string_view cursor) {
   return out;
 }
 
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   return nlohmann::json(std::string(text)).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 

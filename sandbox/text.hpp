@@ -36,7 +36,7 @@ std::string percent_encode(std::string_view text);
 std::string encode_cursor(std::string_view plain);
 std::optional<std::string> decode_cursor(std::string_view cursor);
 // A JSON string in ASCII, quotes included, as Meta escapes it.
-std::string quoted(std::string_view text);
+std::string json_string(std::string_view text);
 // At commas that stand outside of {}, () and [].
 std::vector<std::string> split_list(std::string_view text);
 std::optional<std::int64_t> to_int(std::string_view text);

@@ -84,7 +84,7 @@ void World::make_account(int index, const Options& options) {
   account.index = index;
   account.id = 100'000'000'000'000 + static_cast<std::int64_t>(hash % 890'000'000'000'000) / 1000 * 1000 + index % 1000;
   account.name = round == 0 ? std::string(like.name) : fmt::format("{} {}", like.name, round + 1);
-  account.quoted_name = quoted(account.name);
+  account.quoted_name = json_string(account.name);
   account.currency = like.currency;
   account.decimals = like.decimals;
   account.zone_name = like.zone;
@@ -115,7 +115,7 @@ void World::make_objects(Account& account, Kind kind, int count) {
     object.hash = hash_of(seed_, account.index, static_cast<int>(kind), i);
     object.id = make_id(account.index, kind, i, object.hash);
     object.name = make_name(kind, i, object.hash);
-    object.quoted_name = quoted(object.name);
+    object.quoted_name = json_string(object.name);
     const Kind above = kind == Kind::ad ? Kind::adset : Kind::campaign;
     Instant born = start_of(Day(2023, 11, 1), account.zone) + days(between(object.hash, 0, 700));
     if (kind == Kind::ad || kind == Kind::adset) {

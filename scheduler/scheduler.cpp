@@ -386,9 +386,6 @@ void Scheduler::set_concurrent_runs(int runs) {
 bool Scheduler::running(const std::string& pipeline) const {
   return impl_->running(pipeline);
 }
-bool Scheduler::knows(const std::string& pipeline) const {
-  return impl_->knows(pipeline);
-}
 int Scheduler::running() const {
   return impl_->running();
 }

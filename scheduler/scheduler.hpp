@@ -78,7 +78,6 @@ class Scheduler {
   // message: "cancelled by …".
   void cancel(const std::string& pipeline, const std::string& why);
 
-  bool knows(const std::string& pipeline) const;
   int running() const;  // backfills too
   // A run of it that was fired goes on, if perhaps the pipeline is in the list no more.
   bool running(const std::string& pipeline) const;

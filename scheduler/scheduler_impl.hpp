@@ -36,7 +36,6 @@ class Scheduler::Impl {
   task<void> pause(std::string name, bool paused);
   void cancel(const std::string& name, const std::string& why);
   void set_concurrent_runs(int runs);
-  bool knows(const std::string& name) const { return entries_.contains(name); }
   bool running(const std::string& name) const;
   int running() const { return running_ + beside_; }
   std::vector<PipelineStatus> status() const;

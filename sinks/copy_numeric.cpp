@@ -5,8 +5,6 @@
 namespace sluice {
 namespace {
 
-constexpr std::int32_t modifier_header = 4;  // VARHDRSZ
-
 bool all_digits(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }

@@ -21,7 +21,6 @@ constexpr std::int64_t first_micro = -211813488000000000;  // timestamp.h: MIN_T
 constexpr std::int64_t end_micro = 9223371331200000000;    // timestamp.h: END_TIMESTAMP
 constexpr std::int64_t day_micros = 86'400'000'000;
 constexpr std::size_t most_bytes = 0x0fffffff;  // jsonb.h: a string's length has 28 bits
-constexpr std::int32_t modifier_header = 4;     // VARHDRSZ
 
 template <typename T>
 bool parse_number(std::string_view text, T& value) {

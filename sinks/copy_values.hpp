@@ -38,6 +38,7 @@ enum class Misfit { none, type, range, digits, json, null };
 // Appends a cell that is not NULL as the column's field; `text` is its text, clean. Nothing is appended where it does
 // not fit.
 Misfit put_value(ByteBuffer& out, const CopyColumn& column, const Cell& cell, std::string_view text);
+constexpr std::int32_t modifier_header = 4;  // VARHDRSZ: every modifier is that much more than what it says
 // A decimal as a numeric field. `modifier` is the column's: its precision and scale, -1 for any.
 Misfit put_numeric(ByteBuffer& out, std::string_view text, std::int32_t modifier);
 

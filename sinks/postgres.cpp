@@ -6,7 +6,7 @@
 namespace sluice {
 namespace {
 
-constexpr Option options[] = {
+constexpr Option postgres_options[] = {
     {.name = "url",
      .value = Value::text,
      .help =
@@ -31,7 +31,7 @@ constexpr Option options[] = {
     {.name = "grant", .value = Value::text_list, .help = "Roles that may SELECT from the tables that sluice creates."},
 };
 
-std::unique_ptr<Sink> make(const Settings& settings, const SinkContext& context) {
+std::unique_ptr<Sink> make_postgres(const Settings& settings, const SinkContext& context) {
   PostgresOptions chosen;
   chosen.url = settings.reference("url").resolve();
   if (settings.has("password")) chosen.password = settings.secret("password");
@@ -42,7 +42,7 @@ std::unique_ptr<Sink> make(const Settings& settings, const SinkContext& context)
   return make_postgres_sink(std::move(chosen), context);
 }
 
-std::optional<std::string> url_fault(const std::string& url) {
+std::optional<std::string> postgres_url_fault(const std::string& url) {
   pg::Target target;
   target.url = Secret(url);
   try {
@@ -57,7 +57,11 @@ std::optional<std::string> url_fault(const std::string& url) {
 }  // namespace
 
 SinkKind postgres_sink() {
-  return SinkKind{.type = "postgres", .options = options, .partitions = true, .url_fault = url_fault, .make = make};
+  return SinkKind{.type = "postgres",
+                  .options = postgres_options,
+                  .partitions = true,
+                  .url_fault = postgres_url_fault,
+                  .make = make_postgres};
 }
 
 }  // namespace sluice

@@ -50,7 +50,7 @@ std::optional<DataType> logical_type(std::uint32_t oid, std::int32_t modifier) {
 }
 
 std::string full_name(const std::string& schema, std::string_view table) {
-  return quoted(schema) + "." + quoted(table);
+  return quoted_name(schema) + "." + quoted_name(table);
 }
 
 std::string comment_on(const std::string& what, std::string_view comment) {
@@ -62,7 +62,7 @@ std::string default_partition(const Table& table) {
 }
 
 std::string column_definition(std::string_view name, DataType type, bool required) {
-  return quoted(name) + " " + postgres_type(type) + (required ? " NOT NULL" : "");
+  return quoted_name(name) + " " + postgres_type(type) + (required ? " NOT NULL" : "");
 }
 
 }  // namespace
@@ -193,7 +193,7 @@ std::vector<std::string> create_table(const Table& table, const std::string& sch
   for (const auto& own : own_columns()) parts.push_back(column_definition(own.name, own.type, true));
   if (!table.key.empty()) parts.push_back("PRIMARY KEY (" + quoted_list(table.key) + ")");
   auto create = fmt::format("CREATE TABLE {} ({})", name, fmt::join(parts, ", "));
-  if (table.partition_by) create += " PARTITION BY RANGE (" + quoted(table.partition_by->column) + ")";
+  if (table.partition_by) create += " PARTITION BY RANGE (" + quoted_name(table.partition_by->column) + ")";
   std::vector<std::string> statements{create};
   if (table.partition_by)
     statements.push_back(
@@ -201,9 +201,9 @@ std::vector<std::string> create_table(const Table& table, const std::string& sch
   if (!table.comment.empty()) statements.push_back(comment_on("TABLE " + name, table.comment));
   for (const auto& column : table.columns)
     if (!column.comment.empty())
-      statements.push_back(comment_on("COLUMN " + name + "." + quoted(column.name), column.comment));
+      statements.push_back(comment_on("COLUMN " + name + "." + quoted_name(column.name), column.comment));
   for (const auto& own : own_columns())
-    statements.push_back(comment_on("COLUMN " + name + "." + quoted(own.name), own.comment));
+    statements.push_back(comment_on("COLUMN " + name + "." + quoted_name(own.name), own.comment));
   for (const auto& role : grant) statements.push_back(fmt::format("GRANT SELECT ON {} TO {}", name, sql_name(role)));
   return statements;
 }
@@ -233,7 +233,7 @@ std::vector<std::string> bookkeeping_ddl(const std::string& schema, const std::s
     for (const auto& index : table.indexes) {
       const std::vector<std::string> columns(index.begin(), index.end());
       statements.push_back(fmt::format("CREATE INDEX IF NOT EXISTS {} ON {} ({})",
-                                       quoted(index_name(table.name, columns)), name, quoted_list(columns)));
+                                       quoted_name(index_name(table.name, columns)), name, quoted_list(columns)));
     }
   }
   return statements;
@@ -241,7 +241,7 @@ std::vector<std::string> bookkeeping_ddl(const std::string& schema, const std::s
 
 std::vector<std::string> add_column(const Table& table, const std::string& schema, const AddColumn& action) {
   const auto name = full_name(schema, table.name);
-  const auto column = quoted(action.name);
+  const auto column = quoted_name(action.name);
   std::vector<std::string> statements;
   statements.push_back(
       fmt::format("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}", name, column, postgres_type(action.type)));
@@ -250,7 +250,7 @@ std::vector<std::string> add_column(const Table& table, const std::string& schem
 }
 
 std::string widen_column(const Table& table, const std::string& schema, const WidenColumn& action, int server_version) {
-  const auto column = quoted(action.name);
+  const auto column = quoted_name(action.name);
   auto value = column;
   // The canonical decimal has no surplus zeros; trim_scale came with PostgreSQL 13.
   if (action.from.type == Type::decimal && action.to.type == Type::text && server_version >= 130000)
@@ -261,8 +261,8 @@ std::string widen_column(const Table& table, const std::string& schema, const Wi
 }
 
 std::string add_index(const Table& table, const std::string& schema, const AddIndex& action) {
-  return fmt::format("CREATE INDEX IF NOT EXISTS {} ON {} ({})", quoted(action.name), full_name(schema, table.name),
-                     quoted_list(action.columns));
+  return fmt::format("CREATE INDEX IF NOT EXISTS {} ON {} ({})", quoted_name(action.name),
+                     full_name(schema, table.name), quoted_list(action.columns));
 }
 
 PartitionRange partition_range(const std::string& table, PartitionBy::Unit unit, Day day) {

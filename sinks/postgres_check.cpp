@@ -75,10 +75,10 @@ class Check {
       fail(fmt::format(
           "the schema {0} does not exist and {1} may not create it: CREATE SCHEMA {2} AUTHORIZATION {3}, or "
           "GRANT CREATE ON DATABASE {4} TO {3}",
-          schema_, user_, quoted(schema_), sql_name(user_), sql_name(database_)));
+          schema_, user_, quoted_name(schema_), sql_name(user_), sql_name(database_)));
     if (there && !r.flag(0, 3))
       fail(fmt::format("{} may not create tables in the schema {}: GRANT USAGE, CREATE ON SCHEMA {} TO {}", user_,
-                       schema_, quoted(schema_), sql_name(user_)));
+                       schema_, quoted_name(schema_), sql_name(user_)));
     if (!r.flag(0, 2))
       fail(fmt::format("{} may not create temporary tables: GRANT TEMPORARY ON DATABASE {} TO {}", user_,
                        sql_name(database_), sql_name(user_)));
@@ -97,7 +97,7 @@ class Check {
     asked.params = {schema_, array_literal(tables_)};
     const auto r = co_await session.exec(std::move(asked));
     for (int i = 0; i < r.rows(); ++i) {
-      const auto name = fmt::format("{}.{}", quoted(schema_), quoted(r.text(i, 0)));
+      const auto name = fmt::format("{}.{}", quoted_name(schema_), quoted_name(r.text(i, 0)));
       if (const auto missing = r.text(i, 3); !missing.empty())
         fail(fmt::format("{0} lacks {1} on the table {2}: GRANT {1} ON {2} TO {3}", user_, missing, name,
                          sql_name(user_)));

@@ -25,7 +25,9 @@ class Pruning {
   }
 
  private:
-  std::string books(std::string_view table) const { return quoted(core_.options.schema) + "." + quoted(table); }
+  std::string books(std::string_view table) const {
+    return quoted_name(core_.options.schema) + "." + quoted_name(table);
+  }
 
   task<bool> exists(std::string_view table) {
     auto session = co_await core_.pool.acquire();

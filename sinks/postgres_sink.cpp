@@ -229,7 +229,7 @@ class PostgresSink final : public Sink {
 
  private:
   const std::string& schema() const { return core_->options.schema; }
-  std::string bookkeeping(std::string_view table) const { return quoted(schema()) + "." + quoted(table); }
+  std::string bookkeeping(std::string_view table) const { return quoted_name(schema()) + "." + quoted_name(table); }
 
   // `what` FROM the quarantine, its rows that the filter lets through.
   pg::Statement of_quarantine(std::string_view what, const std::string& pipeline, const std::string& stream,
@@ -274,9 +274,9 @@ class PostgresSink final : public Sink {
     const auto has_schema = co_await session.exec(std::move(asked_schema));
     std::vector<std::string> statements;
     if (!has_schema.flag(0, 0)) {
-      statements.push_back("CREATE SCHEMA IF NOT EXISTS " + quoted(schema()));
+      statements.push_back("CREATE SCHEMA IF NOT EXISTS " + quoted_name(schema()));
       for (const auto& role : core_->options.grant)
-        statements.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", quoted(schema()), sql_name(role)));
+        statements.push_back(fmt::format("GRANT USAGE ON SCHEMA {} TO {}", quoted_name(schema()), sql_name(role)));
     }
     pg::Statement asked_columns(
         "SELECT c.relname || '.' || a.attname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN "
@@ -357,7 +357,7 @@ class PostgresSink final : public Sink {
 }  // namespace
 
 std::unique_ptr<Sink> make_postgres_sink(PostgresOptions options, const SinkContext& context) {
-  static_cast<void>(quoted(options.schema));
+  static_cast<void>(quoted_name(options.schema));
   pg::Target target;
   target.who = "sink " + context.name;
   target.url = options.url;

@@ -29,7 +29,7 @@ std::string_view comparison_type(std::uint32_t oid) {
 }
 
 std::string name_of(const char* alias, std::string_view column) {
-  return fmt::format("{}.{}", alias, quoted(column));
+  return fmt::format("{}.{}", alias, quoted_name(column));
 }
 
 const CopyColumn* find(const std::vector<CopyColumn>& columns, std::string_view name) {
@@ -66,16 +66,16 @@ PostgresStatements::PostgresStatements(std::string schema, const Table& table, c
 }
 
 std::string PostgresStatements::target() const {
-  return quoted(schema_) + "." + quoted(table_.name);
+  return quoted_name(schema_) + "." + quoted_name(table_.name);
 }
 
 std::string PostgresStatements::stage(bool kept) const {
-  return "pg_temp." + quoted(fitted_name(table_.name, kept ? "_kept" : "_stage"));
+  return "pg_temp." + quoted_name(fitted_name(table_.name, kept ? "_kept" : "_stage"));
 }
 
 std::string PostgresStatements::create_stage(bool kept) const {
   std::vector<std::string> parts;
-  for (const auto& column : columns_) parts.push_back(quoted(column.name) + " " + column.native);
+  for (const auto& column : columns_) parts.push_back(quoted_name(column.name) + " " + column.native);
   return fmt::format("CREATE TEMP TABLE {} ({}) ON COMMIT {} ROWS", stage(kept), fmt::join(parts, ", "),
                      kept ? "PRESERVE" : "DELETE");
 }
@@ -86,7 +86,7 @@ std::string PostgresStatements::copy_to_stage(bool kept) const {
 
 std::string PostgresStatements::copy_to_table() const {
   return fmt::format("COPY {} ({}, {}, {}, {}) FROM STDIN (FORMAT binary)", target(), quoted_list(names_),
-                     quoted(run_column), quoted(slice_column), quoted(loaded_at_column));
+                     quoted_name(run_column), quoted_name(slice_column), quoted_name(loaded_at_column));
 }
 
 pg::Statement PostgresStatements::lock() const {
@@ -100,7 +100,7 @@ pg::Statement PostgresStatements::fence(const Publication& publication) const {
              lane = p.text(lane_.lane);
   const auto done = p.add(publication.done_to, "text");
   const auto into = p.text(table_.name), days = p.text(publication.days);
-  const auto table = quoted(schema_) + ".\"_sluice_progress\"";
+  const auto table = quoted_name(schema_) + ".\"_sluice_progress\"";
   std::string sql;
   if (publication.expected_version == 0) {
     sql = fmt::format(
@@ -127,7 +127,7 @@ pg::Statement PostgresStatements::later_reads() const {
   auto sql = fmt::format(
       "SELECT \"window\" FROM {}.\"_sluice_loads\" WHERE \"table_name\" = {} AND \"partition\" = {} AND \"started_at\" "
       "> {} AND \"started_at\" <= {} AND NOT \"superseded\"",
-      quoted(schema_), table, partition, started, latest);
+      quoted_name(schema_), table, partition, started, latest);
   return pg::Statement(std::move(sql), std::move(p.values));
 }
 
@@ -171,7 +171,7 @@ std::string PostgresStatements::own_values(Params& p) const {
 }
 
 std::string PostgresStatements::bookkeeping(std::string_view table) const {
-  return quoted(schema_) + "." + quoted(table);
+  return quoted_name(schema_) + "." + quoted_name(table);
 }
 
 pg::Statement PostgresStatements::update(bool kept, const std::vector<std::string>& without) const {
@@ -189,7 +189,7 @@ pg::Statement PostgresStatements::update_where(bool kept, const std::vector<std:
     if (column.key || std::find(without.begin(), without.end(), column.name) != without.end()) continue;
     // json, unlike jsonb, has no equality.
     const auto* cast = column.oid == pg_oid::json ? "::text" : "";
-    sets.push_back(fmt::format("{} = s.{}", quoted(column.name), quoted(column.name)));
+    sets.push_back(fmt::format("{} = s.{}", quoted_name(column.name), quoted_name(column.name)));
     mine.push_back(name_of("t", column.name) + cast);
     theirs.push_back(name_of("s", column.name) + cast);
   }
@@ -197,7 +197,7 @@ pg::Statement PostgresStatements::update_where(bool kept, const std::vector<std:
   std::string newer;
   const auto* cursor = find(columns_, table_.cursor_column);
   if (table_.cursor != Cursor::date && cursor && !cursor->key)
-    newer = fmt::format(" AND (t.{0} IS NULL OR s.{0} >= t.{0})", quoted(cursor->name));
+    newer = fmt::format(" AND (t.{0} IS NULL OR s.{0} >= t.{0})", quoted_name(cursor->name));
   const auto run = p.text(run_), slice = p.text(slice_.id()), at = p.instant(loaded_at_);
   const auto where = scope(p, "t");
   if (older)
@@ -205,17 +205,18 @@ pg::Statement PostgresStatements::update_where(bool kept, const std::vector<std:
         " AND NOT EXISTS (SELECT FROM {} AS l WHERE l.\"table_name\" = {} AND l.\"partition\" = {} AND "
         "l.\"started_at\" >= {} AND l.\"run\" = t.{} AND l.\"slice\" = t.{})",
         bookkeeping("_sluice_loads"), p.text(table_.name), p.text(slice_.partition().id), p.instant(read_started_),
-        quoted(run_column), quoted(slice_column));
+        quoted_name(run_column), quoted_name(slice_column));
   auto sql = fmt::format(
       "UPDATE {} AS t SET {}, {} = {}, {} = {}, {} = {} FROM {} AS s WHERE {} AND {} AND ({}) IS DISTINCT FROM ({}){}",
-      target(), fmt::join(sets, ", "), quoted(run_column), run, quoted(slice_column), slice, quoted(loaded_at_column),
-      at, stage(kept), same_key("t", "s"), where, fmt::join(mine, ", "), fmt::join(theirs, ", "), newer);
+      target(), fmt::join(sets, ", "), quoted_name(run_column), run, quoted_name(slice_column), slice,
+      quoted_name(loaded_at_column), at, stage(kept), same_key("t", "s"), where, fmt::join(mine, ", "),
+      fmt::join(theirs, ", "), newer);
   return pg::Statement(std::move(sql), std::move(p.values));
 }
 
 std::string PostgresStatements::insert_into() const {
-  return fmt::format("INSERT INTO {} ({}, {}, {}, {})", target(), quoted_list(names_), quoted(run_column),
-                     quoted(slice_column), quoted(loaded_at_column));
+  return fmt::format("INSERT INTO {} ({}, {}, {}, {})", target(), quoted_list(names_), quoted_name(run_column),
+                     quoted_name(slice_column), quoted_name(loaded_at_column));
 }
 
 std::string PostgresStatements::select_rows(Params& p, bool kept) const {
@@ -273,7 +274,7 @@ pg::Statement PostgresStatements::count_duplicates(bool kept) const {
 pg::Statement PostgresStatements::differing(bool kept) const {
   std::vector<std::string> flags, firsts;
   for (const auto& column : columns_) {
-    const auto name = quoted(column.name);
+    const auto name = quoted_name(column.name);
     const auto value = column.oid == pg_oid::json ? name + "::text" : name;
     flags.push_back(fmt::format("coalesce(bool_or(d.{}), false)", name));
     firsts.push_back(
@@ -287,7 +288,7 @@ pg::Statement PostgresStatements::differing(bool kept) const {
 pg::Statement PostgresStatements::drop_duplicates(bool kept) const {
   const auto* cursor = find(columns_, table_.cursor_column);
   const auto newest =
-      cursor && table_.cursor != Cursor::date ? quoted(cursor->name) + " DESC NULLS LAST, " : std::string();
+      cursor && table_.cursor != Cursor::date ? quoted_name(cursor->name) + " DESC NULLS LAST, " : std::string();
   return pg::Statement(
       fmt::format("DELETE FROM {0} AS s USING (SELECT ctid AS at, row_number() OVER (PARTITION BY {1} ORDER BY {2}ctid "
                   "DESC) AS n FROM {0}) AS d "
@@ -302,7 +303,7 @@ pg::Statement PostgresStatements::drop_days(bool kept, const std::vector<DayWind
   std::vector<std::string> windows;
   for (const auto& window : days) {
     const auto from = p.add(format_day(window.from), type), to = p.add(format_day(window.to), type);
-    windows.push_back(fmt::format("({0} >= {1} AND {0} < {2})", quoted(day->name), from, to));
+    windows.push_back(fmt::format("({0} >= {1} AND {0} < {2})", quoted_name(day->name), from, to));
   }
   return pg::Statement(fmt::format("DELETE FROM {} WHERE {}", stage(kept), fmt::join(windows, " OR ")),
                        std::move(p.values));
@@ -318,7 +319,7 @@ pg::Statement PostgresStatements::last_publishes() const {
       "{0}.\"_sluice_loads\" WHERE {1} AND \"committed_at\" >= (SELECT \"committed_at\" FROM {0}.\"_sluice_loads\" "
       "WHERE {1} AND \"window\" = {2} ORDER BY \"committed_at\" DESC LIMIT 1) ORDER BY \"window\" <> {2}, "
       "\"committed_at\" DESC",
-      quoted(schema_), mine, window);
+      quoted_name(schema_), mine, window);
   return pg::Statement(std::move(sql), std::move(p.values));
 }
 
@@ -351,11 +352,11 @@ pg::Statement PostgresStatements::ledger(const LedgerEntry& entry) const {
       {"compared_at", entry.compared_at ? p.add(entry.compared_at, "timestamptz") : "now()"}};
   std::vector<std::string> names, values;
   for (const auto& [name, value] : fields) {
-    names.push_back(quoted(name));
+    names.push_back(quoted_name(name));
     values.push_back(value);
   }
-  auto sql = fmt::format("INSERT INTO {}.\"_sluice_loads\" ({}) VALUES ({})", quoted(schema_), fmt::join(names, ", "),
-                         fmt::join(values, ", "));
+  auto sql = fmt::format("INSERT INTO {}.\"_sluice_loads\" ({}) VALUES ({})", quoted_name(schema_),
+                         fmt::join(names, ", "), fmt::join(values, ", "));
   return pg::Statement(std::move(sql), std::move(p.values));
 }
 
@@ -367,7 +368,7 @@ pg::Statement PostgresStatements::committed(std::int64_t version) const {
   auto sql = fmt::format(
       "SELECT 1 FROM {}.\"_sluice_loads\" WHERE \"table_name\" = {} AND \"partition\" = {} AND \"started_at\" = {} AND "
       "\"pipeline\" = {} AND \"stream\" = {} AND \"lane\" = {} AND \"run\" = {} AND \"version\" = {}",
-      quoted(schema_), table, partition, started, pipeline, stream, lane, run, number);
+      quoted_name(schema_), table, partition, started, pipeline, stream, lane, run, number);
   return pg::Statement(std::move(sql), std::move(p.values));
 }
 

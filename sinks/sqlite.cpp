@@ -21,7 +21,7 @@ using sqlite::Access;
 using sqlite::Database;
 using sqlite::Session;
 
-constexpr std::array<Option, 1> options{{
+constexpr std::array<Option, 1> sqlite_options{{
     {.name = "url",
      .value = Value::text,
      .help = "The file: `sqlite:///absolute/path.db`, or `sqlite://./relative.db`.",
@@ -305,7 +305,7 @@ class SqliteSink final : public Sink {
   std::shared_ptr<Session> main_;
 };
 
-std::optional<std::string> url_fault(const std::string& url) {
+std::optional<std::string> sqlite_url_fault(const std::string& url) {
   try {
     sqlite::path_of_url(url);
   } catch (const Error&) {
@@ -321,8 +321,11 @@ std::unique_ptr<Sink> make_sqlite(const Settings& settings, const SinkContext& c
 }  // namespace
 
 SinkKind sqlite_sink() {
-  return SinkKind{
-      .type = "sqlite", .options = options, .partitions = false, .url_fault = url_fault, .make = make_sqlite};
+  return SinkKind{.type = "sqlite",
+                  .options = sqlite_options,
+                  .partitions = false,
+                  .url_fault = sqlite_url_fault,
+                  .make = make_sqlite};
 }
 
 }  // namespace sluice

@@ -22,14 +22,14 @@ std::string insert_sql(const Target& target) {
   for (const auto& column : table.columns) names.push_back(column.name);
   const auto order = table.key.empty() ? " ORDER BY s.rowid" : "";
   return fmt::format("INSERT INTO {} AS t ({}, {}, {}, {}) SELECT {}, ?1, ?2, ?3 FROM {} AS s WHERE true{}",
-                     table_of(target), quoted_list(names), sluice::quoted(run_column), sluice::quoted(slice_column),
-                     sluice::quoted(loaded_at_column), quoted_list(names, "s."), Stage::name, order);
+                     table_of(target), quoted_list(names), quoted_name(run_column), quoted_name(slice_column),
+                     quoted_name(loaded_at_column), quoted_list(names, "s."), Stage::name, order);
 }
 
 std::string same_key(const Table& table) {
   std::string sql;
   for (const auto& name : table.key)
-    sql += fmt::format("{0}s.{1} = t.{1}", sql.empty() ? "" : " AND ", sluice::quoted(name));
+    sql += fmt::format("{0}s.{1} = t.{1}", sql.empty() ? "" : " AND ", quoted_name(name));
   return sql;
 }
 
@@ -40,7 +40,7 @@ Merged merge(Database& database, const Target& target, std::int64_t rows, const 
   std::string sets, differs;
   for (const auto& column : table.columns) {
     if (contains(table.key, column.name) || contains(without, column.name)) continue;
-    const auto name = sluice::quoted(column.name);
+    const auto name = quoted_name(column.name);
     sets += fmt::format("{0} = excluded.{0}, ", name);
     differs += fmt::format("{0}t.{1} IS NOT excluded.{1}", differs.empty() ? "" : " OR ", name);
   }
@@ -49,7 +49,7 @@ Merged merge(Database& database, const Target& target, std::int64_t rows, const 
     sql += "NOTHING";
   } else {
     for (const auto own : {run_column, slice_column, loaded_at_column})
-      sets += fmt::format("{0} = excluded.{0}, ", sluice::quoted(own));
+      sets += fmt::format("{0} = excluded.{0}, ", quoted_name(own));
     sets.resize(sets.size() - 2);
     sql += fmt::format("UPDATE SET {} WHERE ({})", sets, differs);
     if (const auto* column = newness(table))

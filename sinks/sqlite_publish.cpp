@@ -191,7 +191,7 @@ void Publisher::delete_missing() {
     note_rejected_keys();
     std::string same;
     for (std::size_t i = 0; i < table_.key.size(); ++i)
-      same += fmt::format("{}r.k{} = CAST(t.{} AS TEXT)", i == 0 ? "" : " AND ", i, sluice::quoted(table_.key[i]));
+      same += fmt::format("{}r.k{} = CAST(t.{} AS TEXT)", i == 0 ? "" : " AND ", i, quoted_name(table_.key[i]));
     sql += fmt::format(" AND NOT EXISTS (SELECT 1 FROM temp._rejected AS r WHERE {})", same);
   }
   counts_.deleted = database_.run(sql);

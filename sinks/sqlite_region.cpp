@@ -24,20 +24,19 @@ bool region_in_key(const Table& table) {
 }  // namespace
 
 std::string table_of(const Target& target) {
-  return fmt::format("main.{}", sluice::quoted(target.table.name));
+  return fmt::format("main.{}", quoted_name(target.table.name));
 }
 
 std::string region_of(const Target& target) {
   const auto& table = target.table;
   const auto scope = scope_of(table);
   if (scope == Scope::none) return "false";
-  if (scope == Scope::slice) return fmt::format("{} = {}", sluice::quoted(slice_column), literal(target.slice.id()));
+  if (scope == Scope::slice) return fmt::format("{} = {}", quoted_name(slice_column), literal(target.slice.id()));
   std::vector<std::string> parts;
   if (!table.partition_column.empty())
-    parts.push_back(
-        fmt::format("{} = {}", sluice::quoted(table.partition_column), literal(target.slice.partition().id)));
+    parts.push_back(fmt::format("{} = {}", quoted_name(table.partition_column), literal(target.slice.partition().id)));
   if (const auto* window = target.slice.day_window(); window && scope == Scope::window) {
-    parts.push_back(fmt::format("{0} >= {1} AND {0} < {2}", sluice::quoted(table.cursor_column),
+    parts.push_back(fmt::format("{0} >= {1} AND {0} < {2}", quoted_name(table.cursor_column),
                                 literal(format_day(window->from)), literal(format_day(window->to))));
   }
   return parts.empty() ? "true" : fmt::format("{}", fmt::join(parts, " AND "));

@@ -17,13 +17,13 @@ std::string older_than(const Target& target) {
       "NOT EXISTS (SELECT 1 FROM main._sluice_loads AS l WHERE l.\"table_name\" = {} AND l.\"partition\" = {} AND "
       "l.\"started_at\" >= {} AND l.\"run\" = t.{} AND l.\"slice\" = t.{})",
       literal(target.table.name), literal(target.slice.partition().id), literal(stored_instant(target.read_started)),
-      sluice::quoted(run_column), sluice::quoted(slice_column));
+      quoted_name(run_column), quoted_name(slice_column));
 }
 
 void drop_days(Database& database, const Target& target, const std::vector<DayWindow>& days) {
   for (const auto& window : days)
     database.run(fmt::format("DELETE FROM {} WHERE {} >= ? AND {} < ?", Stage::name,
-                             sluice::quoted(target.table.cursor_column), sluice::quoted(target.table.cursor_column)),
+                             quoted_name(target.table.cursor_column), quoted_name(target.table.cursor_column)),
                  format_day(window.from), format_day(window.to));
 }
 

@@ -40,11 +40,11 @@ std::string remark(DataType type, std::string_view comment) {
 }
 
 std::string column_definition(std::string_view name, DataType type, std::string_view comment) {
-  return fmt::format("{} {} {}", sluice::quoted(name), remark(type, comment), native_type(type.type));
+  return fmt::format("{} {} {}", quoted_name(name), remark(type, comment), native_type(type.type));
 }
 
 std::string create_table(const Table& table) {
-  auto sql = fmt::format("CREATE TABLE {} (", sluice::quoted(table.name));
+  auto sql = fmt::format("CREATE TABLE {} (", quoted_name(table.name));
   if (!table.comment.empty()) {
     auto comment = table.comment;
     std::replace_if(
@@ -64,7 +64,7 @@ std::string create_table(const Table& table) {
 
 // What a number looks like as text: whole numbers without a point, the others with the digits that bring them back.
 std::string number_as_text(std::string_view column, DataType from) {
-  const auto c = sluice::quoted(column);
+  const auto c = quoted_name(column);
   if (from.type == Type::int64) return fmt::format("CAST({} AS TEXT)", c);
   return fmt::format(
       "CASE WHEN {0} IS NULL THEN NULL WHEN abs({0}) < 1e15 AND {0} = CAST({0} AS INTEGER) THEN CAST(CAST({0} AS "
@@ -85,9 +85,9 @@ std::vector<std::string> widen_column(Database& database, const std::string& tab
     before.push_back(fmt::format("DROP INDEX \"{}\"", indexes.text(0)));
     after.emplace_back(indexes.text(1));
   }
-  const auto t = sluice::quoted(table);
-  const auto old_name = sluice::quoted(widen.name);
-  const auto new_name = sluice::quoted(widened_column);
+  const auto t = quoted_name(table);
+  const auto old_name = quoted_name(widen.name);
+  const auto new_name = quoted_name(widened_column);
   auto statements = std::move(before);
   statements.push_back(fmt::format("ALTER TABLE {} ADD COLUMN {}", t, column_definition(widened_column, widen.to, {})));
   statements.push_back(fmt::format("UPDATE {} SET {} = {}", t, new_name, number_as_text(widen.name, widen.from)));
@@ -104,7 +104,7 @@ SchemaStep step_of(Database& database, const Table& table, const TableAction& ac
   } else if (const auto* add = std::get_if<AddColumn>(&action)) {
     step.column = add->name;
     step.change = "column_added";
-    step.statements.push_back(fmt::format("ALTER TABLE {} ADD COLUMN {}", sluice::quoted(table.name),
+    step.statements.push_back(fmt::format("ALTER TABLE {} ADD COLUMN {}", quoted_name(table.name),
                                           column_definition(add->name, add->type, add->comment)));
   } else if (const auto* widen = std::get_if<WidenColumn>(&action)) {
     step.column = widen->name;
@@ -115,8 +115,8 @@ SchemaStep step_of(Database& database, const Table& table, const TableAction& ac
     step.change = "refused";
     step.message = refuse->why;
   } else if (const auto* index = std::get_if<AddIndex>(&action)) {
-    step.statements.push_back(fmt::format("CREATE INDEX {} ON {} ({})", sluice::quoted(index->name),
-                                          sluice::quoted(table.name), quoted_list(index->columns)));
+    step.statements.push_back(fmt::format("CREATE INDEX {} ON {} ({})", quoted_name(index->name),
+                                          quoted_name(table.name), quoted_list(index->columns)));
   }
   return step;
 }
@@ -196,13 +196,13 @@ std::vector<std::string> plan_bookkeeping(Database& database) {
       // Columns that an earlier sluice did not have.
       for (const auto& field : table.columns)
         if (!existing->find(field.name))
-          statements.push_back(fmt::format("ALTER TABLE {} ADD COLUMN {} {}", sluice::quoted(table.name),
-                                           sluice::quoted(field.name), native_type(field.type)));
+          statements.push_back(fmt::format("ALTER TABLE {} ADD COLUMN {} {}", quoted_name(table.name),
+                                           quoted_name(field.name), native_type(field.type)));
       continue;
     }
-    auto sql = fmt::format("CREATE TABLE {} (-- {}", sluice::quoted(table.name), table.comment);
+    auto sql = fmt::format("CREATE TABLE {} (-- {}", quoted_name(table.name), table.comment);
     for (const auto& field : table.columns)
-      sql += fmt::format("\n  {} {}{},", sluice::quoted(field.name), native_type(field.type),
+      sql += fmt::format("\n  {} {}{},", quoted_name(field.name), native_type(field.type),
                          field.required ? " NOT NULL" : "");
     sql.pop_back();
     const std::vector<std::string> key(table.key.begin(), table.key.end());
@@ -210,8 +210,8 @@ std::vector<std::string> plan_bookkeeping(Database& database) {
     statements.push_back(std::move(sql));
     for (const auto& index : table.indexes) {
       const std::vector<std::string> columns(index.begin(), index.end());
-      statements.push_back(fmt::format("CREATE INDEX {} ON {} ({})", sluice::quoted(index_name(table.name, columns)),
-                                       sluice::quoted(table.name), quoted_list(columns)));
+      statements.push_back(fmt::format("CREATE INDEX {} ON {} ({})", quoted_name(index_name(table.name, columns)),
+                                       quoted_name(table.name), quoted_list(columns)));
     }
   }
   return statements;

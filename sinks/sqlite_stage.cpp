@@ -27,7 +27,7 @@ std::string key_condition(const Table& table) {
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     const auto& name = table.columns[i].name;
     if (std::find(table.key.begin(), table.key.end(), name) == table.key.end()) continue;
-    sql += fmt::format("{}{} = ?{}", sql.empty() ? "" : " AND ", sluice::quoted(name), i + 1);
+    sql += fmt::format("{}{} = ?{}", sql.empty() ? "" : " AND ", quoted_name(name), i + 1);
   }
   return sql;
 }
@@ -46,7 +46,7 @@ const TableColumn* newness(const Table& table) {
 }
 
 std::string comparable(const TableColumn& column, std::string_view prefix) {
-  const auto name = fmt::format("{}{}", prefix, sluice::quoted(column.name));
+  const auto name = fmt::format("{}{}", prefix, quoted_name(column.name));
   const bool number = column.type.type == Type::decimal || column.type.type == Type::int64;
   return number ? fmt::format("CAST({} AS NUMERIC)", name) : name;
 }
@@ -67,7 +67,7 @@ Stage::Stage(Database& database, const Target& target)
 void Stage::prepare_table() {
   const auto& table = target_.table;
   std::string sql = fmt::format("CREATE TABLE {} (", name);
-  for (const auto& column : columns_) sql += fmt::format("{} {}, ", sluice::quoted(column.name()), column.native());
+  for (const auto& column : columns_) sql += fmt::format("{} {}, ", quoted_name(column.name()), column.native());
   if (table.key.empty())
     sql.replace(sql.size() - 2, 2, ")");
   else
@@ -82,15 +82,15 @@ void Stage::prepare_table() {
 
   std::string equalities;
   for (std::size_t i = 0; i < columns_.size(); ++i)
-    equalities += fmt::format("{}{} IS ?{}", i == 0 ? "" : ", ", sluice::quoted(columns_[i].name()), i + 1);
+    equalities += fmt::format("{}{} IS ?{}", i == 0 ? "" : ", ", quoted_name(columns_[i].name()), i + 1);
   compare_.emplace(
       database_.prepare(fmt::format("SELECT {} FROM {} WHERE {}", equalities, name, key_condition(table)), true));
   std::string newer;
   if (const auto* column = newness(table)) {
     const auto at = static_cast<std::size_t>(column - table.columns.data());
     const auto old_value = comparable(*column, "");
-    const auto new_value = old_value == sluice::quoted(column->name) ? fmt::format("?{}", at + 1)
-                                                                     : fmt::format("CAST(?{} AS NUMERIC)", at + 1);
+    const auto new_value = old_value == quoted_name(column->name) ? fmt::format("?{}", at + 1)
+                                                                  : fmt::format("CAST(?{} AS NUMERIC)", at + 1);
     newer = fmt::format(" AND ({0} IS NULL OR {1} >= {0})", old_value, new_value);
   }
   std::vector<std::string> names;

@@ -122,7 +122,7 @@ bool is_identifier(std::string_view name) {
                      [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 
-std::string quoted(std::string_view name) {
+std::string quoted_name(std::string_view name) {
   if (!is_identifier(name))
     throw Error(Remedy::give_up,
                 fmt::format("\"{}\" cannot be a name in a database: use lower-case letters, digits and _", name));
@@ -134,7 +134,7 @@ std::string quoted_list(std::span<const std::string> names, std::string_view pre
   for (const auto& name : names) {
     if (!text.empty()) text += ", ";
     text += prefix;
-    text += quoted(name);
+    text += quoted_name(name);
   }
   return text;
 }

@@ -15,7 +15,7 @@ namespace sluice {
 // A name that every sink takes as it is: [a-z_][a-z0-9_]{0,62}.
 bool is_identifier(std::string_view name);
 // The name in double quotes. Throws Error(give_up) when it is not an identifier.
-std::string quoted(std::string_view name);
+std::string quoted_name(std::string_view name);
 // "a", "b"
 std::string quoted_list(std::span<const std::string> names, std::string_view prefix = {});
 

@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-asan} in
-  asan) preset=asan shipped=release ;;
-  dev) preset=dev shipped=dev ;;
+  asan) preset=asan shipped=release purposes="build test sanitizers" ;;
+  dev) preset=dev shipped=dev purposes="build test" ;;
   *) echo "tests/run.sh [dev]" >&2; exit 2 ;;
 esac
 # Not detect_stack_use_after_return: what it keeps of the frames of coroutines makes some tests take minutes.
@@ -15,18 +15,16 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export SLUICE_BUILD=$PWD/build/$shipped   # for the tests in Python
 
-./deploy/install-packages.sh build test
+./deploy/install-packages.sh $purposes
 log=$(mktemp)
 export said=$log.said
 mkdir "$said"   # what each test program says, and a line "passed failed" of each
-trap 'rm -rf "$log" "$said"' EXIT
+trap 'rm -rf "$log"*' EXIT
 build() {  # PRESET [CMAKE_OPTION…]
-  cmake --preset "$@" >"$log" 2>&1 || { cat "$log"; exit 1; }
-  if [ -t 1 ]; then cmake --build --preset "$1"; else cmake --build --preset "$1" -- --quiet; fi
+  echo "building: $1"
+  cmake --preset "$@" >"$log.$1" 2>&1 && cmake --build --preset "$1" >>"$log.$1" 2>&1 ||
+    { echo "the build of $1 failed:"; grep -A 20 'FAILED\|rror' "$log.$1" | head -n 200; return 1; }
 }
-echo "building the tests ($preset)"
-build "$preset"
-[ "$shipped" = "$preset" ] || { echo "building sluice ($shipped)"; build "$shipped" -DSLUICE_BENCH=OFF; }
 
 report() {  # NAME VERDICT TOTAL BAD SECONDS
   printf '%-22s %-6s %4d tests  %3d s\n' "$1" "$2" "$3" "$5"
@@ -37,11 +35,11 @@ run() {  # a test program, or a file of tests in Python
   name=$(basename "$file") out=$said/$name
   if [[ $file == *.py ]]; then
     name=$(basename "$(dirname "$file")")/${name%.py}
-    timeout 1200 /usr/bin/python3 "$file" >"$out" 2>&1 || verdict=FAILED   # Debian's, whose packages are there
+    timeout 2400 /usr/bin/python3 "$file" >"$out" 2>&1 || verdict=FAILED   # Debian's, whose packages are there
     total=$(sed -n 's/^Ran \([0-9]*\) tests\{0,1\} .*/\1/p' "$out")
     bad=$(sed -n 's/^\(FAIL\|ERROR\): \([^ ]*\) .*/\2/p' "$out" | sort -u | wc -l)
   else
-    timeout 1200 "$file" --reporter junit --out "$out.xml" >"$out" 2>&1 || verdict=FAILED
+    timeout 2400 "$file" --reporter junit --out "$out.xml" >"$out" 2>&1 || verdict=FAILED
     total=$(grep -c '<testcase ' "$out.xml" 2>/dev/null || true)
     bad=$(awk '/<testcase /{open=1} open && /<(failure|error) /{n++; open=0} END{print n+0}' "$out.xml" 2>/dev/null || echo 0)
   fi
@@ -54,13 +52,20 @@ run() {  # a test program, or a file of tests in Python
   report "$name" "$verdict" "${total:-0}" "$bad" $((SECONDS - started))
 }
 export -f report run
-# A line's files one after the other, as many lines side by side as there are cores; what takes longest comes first. The
-# containers of deploy/ have this machine's ports, so there is one at a time.
+together() {  # A line's files one after the other, as many lines side by side as there are cores
+  xargs -P "$(nproc)" -I FILES bash -c 'for file in FILES; do run "$file"; done'
+}
+
+build "$shipped" $([ "$shipped" = "$preset" ] || echo -DSLUICE_BENCH=OFF)
+# What is shipped is tried while the sanitized build, which gives way to it, goes on.
+[ "$shipped" = "$preset" ] || { renice -n 10 $BASHPID >/dev/null; build "$preset"; } &
+# The containers of deploy/ have this machine's ports, so there is one at a time.
+{ echo tests/deploy/test_*.py; ls tests/faults/test_*.py; } | together
+wait $!
+# What takes longest comes first.
 tests=build/$preset/tests
 {
   echo "$tests/test_scheduler"
   find "$tests" -maxdepth 1 -name 'test_*' -type f -executable ! -name test_scheduler | sort
-  echo tests/deploy/test_*.py
-  ls tests/faults/test_*.py
-} | xargs -P "$(nproc)" -I FILES bash -c 'for file in FILES; do run "$file"; done'
+} | together
 awk '{passed += $1; failed += $2} END {print passed+0 " passed, " failed+0 " failed"; exit failed > 0 || passed == 0}' "$said/totals"

@@ -10,7 +10,7 @@ using Catch::Contains;
 
 namespace {
 
-std::string refusal(const std::string& error, const std::string& code = {}) {
+std::string fail_answer(const std::string& error, const std::string& code = {}) {
   return R"({"status":"fail","error":)" + error + (code.empty() ? "" : ",\"code\":" + code) + "}";
 }
 
@@ -37,10 +37,10 @@ TEST_CASE("clevertap: every region has its host, and none stands in for another"
 
 TEST_CASE("clevertap: bad credentials stop the source and speak of the region") {
   for (const auto& [status, body] :
-       std::vector<std::pair<int, std::string>>{{401, refusal("\"Account ID is not valid\"", "401")},
+       std::vector<std::pair<int, std::string>>{{401, fail_answer("\"Account ID is not valid\"", "401")},
                                                 {401, "<html>no</html>"},
-                                                {200, refusal("\"Invalid Credentials\"")},
-                                                {200, refusal("\"no\"", "401")}}) {
+                                                {200, fail_answer("\"Invalid Credentials\"")},
+                                                {200, fail_answer("\"no\"", "401")}}) {
     INFO(status << body);
     CleverTap app;
     app.http.expect("POST /1/events.json").reply(status, body);
@@ -56,22 +56,22 @@ TEST_CASE("clevertap: HTTP 200 with status fail is a refusal by its code and wor
     app.http.expect("POST /1/events.json").reply(status, body);
     return app.failure().remedy();
   };
-  CHECK(remedy(refusal("\"Bad dates\"", "4002")) == Remedy::give_up);
-  CHECK(remedy(refusal("\"Bad dates\"", "\"4002\"")) == Remedy::give_up);
-  CHECK(remedy(refusal("\"boom\"", "500")) == Remedy::retry);
-  CHECK(remedy(refusal("\"boom\"")) == Remedy::retry);  // nothing says that it will not pass
-  CHECK(remedy(refusal("\"not for you\"", "403")) == Remedy::give_up);
-  CHECK(remedy(refusal("\"boom\""), 500) == Remedy::retry);
+  CHECK(remedy(fail_answer("\"Bad dates\"", "4002")) == Remedy::give_up);
+  CHECK(remedy(fail_answer("\"Bad dates\"", "\"4002\"")) == Remedy::give_up);
+  CHECK(remedy(fail_answer("\"boom\"", "500")) == Remedy::retry);
+  CHECK(remedy(fail_answer("\"boom\"")) == Remedy::retry);  // nothing says that it will not pass
+  CHECK(remedy(fail_answer("\"not for you\"", "403")) == Remedy::give_up);
+  CHECK(remedy(fail_answer("\"boom\""), 500) == Remedy::retry);
   CHECK(remedy("", 503) == Remedy::retry);
-  CHECK(remedy(refusal("\"bad\"", "400"), 400) == Remedy::give_up);
-  CHECK(remedy(refusal("\"bad\""), 405) == Remedy::give_up);
-  CHECK(remedy(refusal("\"bad\""), 409) == Remedy::give_up);
+  CHECK(remedy(fail_answer("\"bad\"", "400"), 400) == Remedy::give_up);
+  CHECK(remedy(fail_answer("\"bad\""), 405) == Remedy::give_up);
+  CHECK(remedy(fail_answer("\"bad\""), 409) == Remedy::give_up);
   CHECK(remedy("", 404) == Remedy::give_up);
 }
 
 TEST_CASE("clevertap: an event that the account does not have is told by its name") {
   CleverTap app;
-  app.http.expect("POST /1/events.json").reply(200, refusal(R"(["Invalid event : charged"])", "400"));
+  app.http.expect("POST /1/events.json").reply(200, fail_answer(R"(["Invalid event : charged"])", "400"));
   const auto error = app.failure(app.stream("events"), CleverTap::day("charged"));
   CHECK(error.remedy() == Remedy::give_up_partition);  // its other days need not be asked for
   CHECK_THAT(error.what(), Contains("Invalid event : charged") && Contains("names"));
@@ -97,7 +97,7 @@ TEST_CASE("clevertap: what is not JSON is asked for again, and none of it is quo
 TEST_CASE("clevertap: too many concurrent requests are waited out, a second at first, then longer") {
   CleverTap app;
   for (const int status : {429, 200, 429, 429})
-    app.http.expect("POST /1/events.json").reply(status, refusal("\"Too many concurrent requests\"", "429"));
+    app.http.expect("POST /1/events.json").reply(status, fail_answer("\"Too many concurrent requests\"", "429"));
   app.begin();
   app.page(records({}));
   app.read_events();
@@ -182,13 +182,13 @@ TEST_CASE("clevertap: a new passcode is read when the old one is refused") {
         ::setenv("SLUICE_TEST_PASSCODE", CleverTap::passcode, 1);  // somebody puts the new one in its place
         return header(request, "x-clevertap-passcode") == "CANARY-old";
       })
-      .reply(401, refusal("\"Invalid Credentials\"", "401"));
+      .reply(401, fail_answer("\"Invalid Credentials\"", "401"));
   app.begin().with_header("X-CleverTap-Passcode", CleverTap::passcode);
   app.page(records({record()}));
   CHECK(app.read_events().rows.size() == 1);
 
   CleverTap same;
-  same.http.expect("POST /1/events.json").reply(401, refusal("\"Invalid Credentials\"", "401"));
+  same.http.expect("POST /1/events.json").reply(401, fail_answer("\"Invalid Credentials\"", "401"));
   CHECK(same.failure().remedy() == Remedy::reauthenticate);  // it is still the same: no second try
 }
 
@@ -204,7 +204,7 @@ TEST_CASE("clevertap: an answer that repeats the passcode does not bring it into
     app.http.expect("POST /1/events.json").reply(200, body);
     CHECK_THAT(app.failure<UnknownStructure>().what(), Contains("found") && !Contains("CANARY"));
   }
-  app.http.expect("POST /1/events.json").reply(400, refusal("\"no " + echoed + "\"", "\"" + echoed + "\""));
+  app.http.expect("POST /1/events.json").reply(400, fail_answer("\"no " + echoed + "\"", "\"" + echoed + "\""));
   CHECK_THAT(app.failure().what(), Contains("no …"));
 }
 
@@ -217,7 +217,7 @@ TEST_CASE("clevertap: counts are polled by their request's id until they are mad
       .with("req_id", "384649162721759")
       .times(3)
       .reply(200, R"({"status":"partial","req_id":384649162721759})");
-  app.http.expect("GET /1/counts/events.json").reply(400, refusal("\"invalid request id\"", "400"));
+  app.http.expect("GET /1/counts/events.json").reply(400, fail_answer("\"invalid request id\"", "400"));
   app.http.expect("POST /1/counts/events.json").reply(200, R"({"status":"success","count":7138})");
   const auto out = app.read(app.stream("event_counts"), CleverTap::day());
   REQUIRE(out.rows.size() == 1);
@@ -231,7 +231,8 @@ TEST_CASE("clevertap: a count that is never made is given up after minutes") {
   for (const bool forgotten : {false, true}) {
     CleverTap app;
     app.http.answer_with([=](const HttpRequest& request) {
-      if (forgotten && request.method == "GET") return HttpResponse(400, {}, refusal("\"invalid request id\"", "400"));
+      if (forgotten && request.method == "GET")
+        return HttpResponse(400, {}, fail_answer("\"invalid request id\"", "400"));
       return HttpResponse(200, {}, R"({"status":"partial","req_id":1,"count":3})");  // no count while it is partial
     });
     const auto error = app.failure(app.stream("event_counts"), CleverTap::day());
@@ -310,8 +311,9 @@ TEST_CASE("clevertap: a campaign without a result is left out in all three shape
   CleverTap app;
   app.http.expect("POST /1/targets/list.json")
       .reply(200, R"({"status":"success","targets":[{"id":1},{"id":2},{"id":3},{"id":4}]})");
-  app.http.expect("POST /1/targets/result.json").reply(200, refusal("\"This target hasn't been completed\""));
-  app.http.expect("POST /1/targets/result.json").reply(500, refusal("\"This target has no result as of yet\"", "500"));
+  app.http.expect("POST /1/targets/result.json").reply(200, fail_answer("\"This target hasn't been completed\""));
+  app.http.expect("POST /1/targets/result.json")
+      .reply(500, fail_answer("\"This target has no result as of yet\"", "500"));
   app.http.expect("POST /1/targets/result.json")
       .reply(200, R"({"status":"success","error":"Target hasn't been completed","code":200})");
   app.http.expect("POST /1/targets/result.json")

@@ -35,12 +35,12 @@ TEST_CASE("a report that is dropped, stalls or never starts is submitted again")
     Facebook fb("accounts: [\"1\"]");
     int reports = 0;
     Duration again{};
-    fb.http.answer_with([&](const HttpRequest& request) {
+    fb.http.answer_with([&, first = status](const HttpRequest& request) {
       if (request.method == "POST") {
         if (++reports == 2) again = fb.world.clock().uptime();
         return HttpResponse(200, {}, R"({"report_run_id":"7)" + std::to_string(reports) + "\"}");
       }
-      if (path_of(request) == "/v26.0/71") return HttpResponse(200, {}, status);
+      if (path_of(request) == "/v26.0/71") return HttpResponse(200, {}, first);
       if (path_of(request) == "/v26.0/72") return HttpResponse(200, {}, completed);
       CHECK(path_of(request) == "/v26.0/72/insights");
       return HttpResponse(200, {}, rows({row("2026-03-01", "1")}));

@@ -16,7 +16,7 @@ using namespace sluice::test;
 
 namespace {
 
-Slice whole(const char* customer = "11") {
+Slice whole_customer(const char* customer = "11") {
   return Slice::whole(Partition(customer));
 }
 
@@ -34,7 +34,7 @@ TEST_CASE("google: one access token serves all slices, and is renewed once befor
   const auto read_four = [&]() -> task<void> {
     TaskGroup group(google.world.executor());
     std::list<KeptOutput> outs;
-    const auto slice = whole();
+    const auto slice = whole_customer();
     for (int i = 0; i < 4; ++i) group.spawn(google.connector->read(spec, slice, outs.emplace_back(spec)));
     co_await group.join();
   };
@@ -54,12 +54,12 @@ TEST_CASE("google: a refused access token is renewed once, a refresh token that 
       401, "[" + refusal(401, "UNAUTHENTICATED", "authenticationError", "OAUTH_TOKEN_EXPIRED") + "]");
   google.expect_token("canary-two");
   google.expect_stream().with_header("authorization", "Bearer canary-two").reply(200, streamed({campaign("1")}));
-  CHECK(google.read(spec, whole()).rows.size() == 1);
+  CHECK(google.read(spec, whole_customer()).rows.size() == 1);
 
   Google revoked;
   revoked.http.expect("POST /token")
       .reply(400, R"({"error":"invalid_grant","error_description":"Token has been expired or revoked."})");
-  const auto error = revoked.failure(revoked.stream("campaigns"), whole());
+  const auto error = revoked.failure(revoked.stream("campaigns"), whole_customer());
   CHECK(error.remedy() == Remedy::give_up);
   CHECK_THAT(error.what(), Catch::Contains("invalid_grant") && Catch::Contains("refresh token"));
 
@@ -67,12 +67,12 @@ TEST_CASE("google: a refused access token is renewed once, a refresh token that 
   trouble.http.expect("POST /token").reply(503, "later").times(2);
   trouble.expect_token();
   trouble.expect_stream().reply(200, streamed({}));
-  trouble.read(trouble.stream("campaigns"), whole());
+  trouble.read(trouble.stream("campaigns"), whole_customer());
 
   Google nobody;
   nobody.expect_token();
   nobody.expect_stream().reply(401, refusal(401, "UNAUTHENTICATED", "authenticationError", "NOT_ADS_USER"));
-  CHECK_THAT(nobody.failure(nobody.stream("campaigns"), whole()).what(), Catch::Contains("add it there"));
+  CHECK_THAT(nobody.failure(nobody.stream("campaigns"), whole_customer()).what(), Catch::Contains("add it there"));
 }
 
 TEST_CASE("google: credentials that are not whole, or stand twice, are told before anything is asked") {
@@ -92,7 +92,7 @@ TEST_CASE("google: the developer token is sent only where it is given, login-cus
         return !header(request, "developer-token") && !header(request, "login-customer-id");
       })
       .reply(200, streamed({}));
-  plain.read(plain.stream("campaigns"), whole());
+  plain.read(plain.stream("campaigns"), whole_customer());
 
   Google all("login_customer_id: 111-222-3333\ndeveloper_token: {env: SLUICE_TEST_GOOGLE_DEVELOPER}");
   all.expect_token();
@@ -100,7 +100,7 @@ TEST_CASE("google: the developer token is sent only where it is given, login-cus
       .with_header("developer-token", "canary-developer")
       .with_header("login-customer-id", "1112223333")
       .reply(200, streamed({}));
-  all.read(all.stream("campaigns"), whole());
+  all.read(all.stream("campaigns"), whole_customer());
 }
 
 TEST_CASE("google: rows are had as they come, whatever the pieces; 64-bit numbers are exact; no results are no rows") {
@@ -124,7 +124,7 @@ TEST_CASE("google: rows are had as they come, whatever the pieces; 64-bit number
   Google empty;
   empty.expect_token();
   empty.expect_stream().reply(200, R"([{"fieldMask":"campaign.id","requestId":"r","queryResourceConsumption":"949"}])");
-  CHECK(empty.read(empty.stream("campaigns"), whole()).rows.empty());
+  CHECK(empty.read(empty.stream("campaigns"), whole_customer()).rows.empty());
 }
 
 TEST_CASE("google: an answer without its closing bracket is truncated; a window that breaks off twice is halved") {
@@ -207,11 +207,11 @@ TEST_CASE("google: an error in the middle of the rows fails the slice") {
   google.expect_token();
   google.expect_stream().reply(
       200, "[" + chunk({campaign("1")}) + "," + refusal(500, "INTERNAL", "internalError", "INTERNAL_ERROR") + "]");
-  const auto error = google.failure(google.stream("campaigns"), whole());
+  const auto error = google.failure(google.stream("campaigns"), whole_customer());
   CHECK(error.remedy() == Remedy::retry);
   CHECK_THAT(error.what(), Catch::Contains("in the middle of its rows") && Catch::Contains("INTERNAL_ERROR"));
   google.expect_stream().reply(200, "[" + refusal(400, "INVALID_ARGUMENT", "queryError", "UNRECOGNIZED_FIELD") + "]");
-  CHECK(google.failure(google.stream("campaigns"), whole()).remedy() == Remedy::give_up);
+  CHECK(google.failure(google.stream("campaigns"), whole_customer()).remedy() == Remedy::give_up);
 }
 
 TEST_CASE("google: what is not an answer of the API is no empty window") {
@@ -220,12 +220,12 @@ TEST_CASE("google: what is not an answer of the API is no empty window") {
     Google google;
     google.expect_token();
     google.expect_stream().reply(200, foreign);
-    CHECK(google.failure(google.stream("campaigns"), whole()).remedy() == Remedy::retry);
+    CHECK(google.failure(google.stream("campaigns"), whole_customer()).remedy() == Remedy::retry);
   }
   Google pages("customers: [\"11\"]\nmethod: search");
   pages.expect_token();
   pages.expect_search().reply(200, R"({"message":"log in"})");
-  const auto error = pages.failure(pages.stream("campaigns"), whole());
+  const auto error = pages.failure(pages.stream("campaigns"), whole_customer());
   CHECK(error.remedy() == Remedy::retry);
   CHECK_THAT(error.what(), Catch::Contains("check base_url"));
 }
@@ -234,7 +234,7 @@ TEST_CASE("google: a throttle in the middle of the rows is a failure, which ends
   Google google;
   google.expect_token();
   google.expect_stream().reply(200, "[" + chunk({campaign("1")}) + "," + refusal(429, "RESOURCE_EXHAUSTED") + "]");
-  CHECK(google.failure(google.stream("campaigns"), whole()).remedy() == Remedy::retry);
+  CHECK(google.failure(google.stream("campaigns"), whole_customer()).remedy() == Remedy::retry);
 }
 
 TEST_CASE("google: an error document is understood bare and in an array, with the request's id") {
@@ -243,7 +243,7 @@ TEST_CASE("google: an error document is understood bare and in an array, with th
     Google google;
     google.expect_token();
     google.expect_stream().reply(400, body);
-    const auto error = google.failure(google.stream("campaigns"), whole());
+    const auto error = google.failure(google.stream("campaigns"), whole_customer());
     CHECK(error.remedy() == Remedy::give_up);
     CHECK_THAT(error.what(), Catch::Contains("queryError.UNRECOGNIZED_FIELD") && Catch::Contains("req-7") &&
                                  Catch::Contains("check the stream's query"));
@@ -253,11 +253,11 @@ TEST_CASE("google: an error document is understood bare and in an array, with th
   other.expect_token();
   other.expect_stream().reply(403, R"([{"error":{"code":403,"status":"PERMISSION_DENIED","message":"off","details":[
       {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED"}]}}])");
-  CHECK_THAT(other.failure(other.stream("campaigns"), whole()).what(),
+  CHECK_THAT(other.failure(other.stream("campaigns"), whole_customer()).what(),
              Catch::Contains("SERVICE_DISABLED") && Catch::Contains("enabled"));
   other.expect_stream().reply(502, "<html>Bad gateway</html>");
   other.expect_stream().reply(200, streamed({}));
-  other.read(other.stream("campaigns"), whole());
+  other.read(other.stream("campaigns"), whole_customer());
 }
 
 TEST_CASE("google: a 403 is never ignored") {
@@ -266,7 +266,7 @@ TEST_CASE("google: a 403 is never ignored") {
     Google google;
     google.expect_token();
     google.expect_stream().reply(403, "[" + refusal(403, "PERMISSION_DENIED", "authorizationError", why) + "]");
-    const auto error = google.failure(google.stream("campaigns"), whole());
+    const auto error = google.failure(google.stream("campaigns"), whole_customer());
     CHECK(error.remedy() == (why == "SOMETHING_NEW" ? Remedy::give_up : Remedy::give_up_partition));
     CHECK_THAT(error.what(), Catch::Contains(why));
   }
@@ -293,7 +293,7 @@ TEST_CASE("google: a refusal that a person has to mend says how") {
     Google google;
     google.expect_token();
     google.expect_stream().reply(400, "[" + refusal(400, "INVALID_ARGUMENT", of.kind, of.value) + "]");
-    const auto error = google.failure(google.stream("campaigns"), whole());
+    const auto error = google.failure(google.stream("campaigns"), whole_customer());
     CHECK(error.remedy() == Remedy::give_up);
     CHECK_THAT(error.what(), Catch::Contains(of.value) && Catch::Contains(of.advice));
   }
@@ -304,7 +304,7 @@ TEST_CASE("google: an answer that brings nothing for five minutes is asked for a
   google.expect_token();
   google.expect_stream().hang();
   google.expect_stream().reply(200, streamed({campaign("1")}));
-  CHECK(google.read(google.stream("campaigns"), whole()).rows.size() == 1);
+  CHECK(google.read(google.stream("campaigns"), whole_customer()).rows.size() == 1);
   CHECK(google.http.requests()[2].at - google.http.requests()[1].at >= 5min);
 }
 
@@ -315,7 +315,7 @@ TEST_CASE("google: the end of a version is recognised in all its stages, and tho
            {404, "<html>not found</html>"}}) {
     CAPTURE(status, body);
     Google google("api_version: v21");
-    google.http.answer_with([&](const HttpRequest& request) {
+    google.http.answer_with([status = status, body = body](const HttpRequest& request) {
       const auto path = path_of(request);
       if (path == "/token") return HttpResponse(200, {}, R"({"access_token":"t","expires_in":3599})");
       // Who does not say who he is learns of the end only when the version is gone altogether.
@@ -324,7 +324,7 @@ TEST_CASE("google: the end of a version is recognised in all its stages, and tho
       return HttpResponse(path.starts_with("/v26/") || path.starts_with("/v25/") ? 401 : 404, {}, "");
     });
     for (int i = 0; i < 2; ++i) {
-      const auto error = google.failure(google.stream("campaigns"), whole());
+      const auto error = google.failure(google.stream("campaigns"), whole_customer());
       CHECK(error.remedy() == Remedy::give_up);
       CHECK_THAT(error.what(), Catch::Contains("version v21") && Catch::Contains("api_version") &&
                                    Catch::Contains("these answer: v26, v25"));
@@ -339,14 +339,14 @@ TEST_CASE("google: the end of a version is recognised in all its stages, and tho
   Google dying("retry: {attempts: 1}");
   dying.expect_token();
   dying.expect_stream().reply(500, "[" + refusal(500, "INTERNAL") + "]");
-  CHECK_THAT(dying.failure(dying.stream("campaigns"), whole()).what(),
+  CHECK_THAT(dying.failure(dying.stream("campaigns"), whole_customer()).what(),
              Catch::Contains("version of the API that has ended"));
 
   // A customer that is not there is no version that is not there.
   Google nobody;
   nobody.expect_token();
   nobody.expect_stream().reply(404, "[" + refusal(404, "NOT_FOUND", "authenticationError", "CUSTOMER_NOT_FOUND") + "]");
-  CHECK_THAT(nobody.failure(nobody.stream("campaigns"), whole()).what(), !Catch::Contains("api_version"));
+  CHECK_THAT(nobody.failure(nobody.stream("campaigns"), whole_customer()).what(), !Catch::Contains("api_version"));
 }
 
 TEST_CASE("google: pages are asked for with the same query, and a page token that ended starts the slice again") {
@@ -356,7 +356,7 @@ TEST_CASE("google: pages are asked for with the same query, and a page token tha
   const auto body_of = [](std::size_t i, const Google& g) { return json::parse(g.http.requests()[i].request.body); };
   google.expect_search().reply(200, R"({"results":[)" + campaign("1") + R"(],"nextPageToken":"p2"})");
   google.expect_search().reply(200, R"({"results":[)" + campaign("2") + R"(],"fieldMask":"x"})");
-  CHECK(google.read(spec, whole()).column("campaign_id") == std::vector<std::string>{"1", "2"});
+  CHECK(google.read(spec, whole_customer()).column("campaign_id") == std::vector<std::string>{"1", "2"});
   CHECK(body_of(2, google)["pageToken"] == "p2");
   CHECK(body_of(1, google)["query"] == body_of(2, google)["query"]);
   CHECK_FALSE(body_of(1, google).contains("pageSize"));
@@ -364,12 +364,12 @@ TEST_CASE("google: pages are asked for with the same query, and a page token tha
   for (const auto* stale : {"EXPIRED_PAGE_TOKEN", "INVALID_PAGE_TOKEN"}) {
     google.expect_search().reply(200, R"({"results":[)" + campaign("1") + R"(],"nextPageToken":"p2"})");
     google.expect_search().reply(400, refusal(400, "INVALID_ARGUMENT", "requestError", stale));
-    CHECK(google.failure(spec, whole()).remedy() == Remedy::retry);
+    CHECK(google.failure(spec, whole_customer()).remedy() == Remedy::retry);
   }
   google.expect_search().reply(200, R"({"results":[],"nextPageToken":"p2"})").times(2);
-  CHECK(google.failure(spec, whole()).remedy() == Remedy::retry);
+  CHECK(google.failure(spec, whole_customer()).remedy() == Remedy::retry);
   google.expect_search().reply(200, R"({"fieldMask":"x","metricAttributes":[{"name":"m"}],"somethingNew":1})");
-  CHECK(google.read(spec, whole()).rows.empty());
+  CHECK(google.read(spec, whole_customer()).rows.empty());
 }
 
 TEST_CASE("google: a service account signs in with its key, where the key says") {
@@ -388,7 +388,7 @@ TEST_CASE("google: a service account signs in with its key, where the key says")
       .where([](const HttpRequest& request) { return parameter(request, "assertion").value_or("").size() > 300; })
       .reply(200, R"({"access_token":"of-the-account","expires_in":3599})");
   google.expect_stream().with_header("authorization", "Bearer of-the-account").reply(200, streamed({campaign("1")}));
-  CHECK(google.read(google.stream("campaigns"), whole()).rows.size() == 1);
+  CHECK(google.read(google.stream("campaigns"), whole_customer()).rows.size() == 1);
 
   // For a user of the domain.
   Google acting("customers: [\"11\"]\nimpersonated_email: ads@shop.test",
@@ -401,7 +401,7 @@ TEST_CASE("google: a service account signs in with its key, where the key says")
       })
       .reply(200, R"({"access_token":"of-the-user","expires_in":3599})");
   acting.expect_stream().with_header("authorization", "Bearer of-the-user").reply(200, streamed({}));
-  acting.read(acting.stream("campaigns"), whole());
+  acting.read(acting.stream("campaigns"), whole_customer());
   CHECK_THROWS_WITH(Google("impersonated_email: ads@shop.test"), Catch::Contains("goes with service_account alone"));
 }
 
@@ -416,7 +416,7 @@ TEST_CASE("google: averages and shares are the API's own doubles, money is whole
                                streamed({delivered("2026-03-01", "1",
                                                    R"("averageCpc":66666.66666666667,"searchImpressionShare":0.0999,)"
                                                    R"("costMicros":"70001","conversionsValue":1234567890.123456)")}));
-  const auto out = google.read(spec, whole());
+  const auto out = google.read(spec, whole_customer());
   CHECK(out.column("metrics_average_cpc") == std::vector<std::string>{"66666.66666666667"});
   CHECK(out.column("metrics_search_impression_share") == std::vector<std::string>{"0.0999"});
   CHECK(out.column("metrics_cost_micros") == std::vector<std::string>{"70001"});
@@ -430,7 +430,7 @@ TEST_CASE("google: a number that is none is NULL, and its row is loaded") {
   google.expect_token();
   google.expect_stream().reply(
       200, streamed({delivered("2026-03-01", "1", R"("ctr":"NaN","conversionsValue":"-Infinity","clicks":"3")")}));
-  const auto out = google.read(spec, whole());
+  const auto out = google.read(spec, whole_customer());
   CHECK(out.rejects.empty());
   CHECK(out.column("metrics_ctr") == std::vector<std::string>{"-"});
   CHECK(out.column("metrics_conversions_value") == std::vector<std::string>{"-"});
@@ -448,7 +448,7 @@ TEST_CASE("google: what comes unasked is no new field, what the API leaves out f
   KeptOutput out(spec);
   auto strict = spec;
   strict.new_fields = NewFields::fail;
-  google.world.run(google.connector->read(strict, whole(), out));
+  google.world.run(google.connector->read(strict, whole_customer(), out));
   CHECK(out.column("metrics_sk_ad_network_installs") == std::vector<std::string>{"0"});
   CHECK(out.column("campaign_missing_eu_political_advertising_declaration") == std::vector<std::string>{"0"});
   CHECK(out.column("metrics_clicks") == std::vector<std::string>{"-"});
@@ -458,6 +458,6 @@ TEST_CASE("google: a value that is newer than the program is kept as text") {
   Google google;
   google.expect_token();
   google.expect_stream().reply(200, streamed({campaign("1", R"(,"status":"SOMETHING_NEW")")}));
-  CHECK(google.read(google.stream("campaigns"), whole()).column("campaign_status") ==
+  CHECK(google.read(google.stream("campaigns"), whole_customer()).column("campaign_status") ==
         std::vector<std::string>{"SOMETHING_NEW"});
 }

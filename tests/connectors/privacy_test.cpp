@@ -55,12 +55,12 @@ class Everywhere final : public Events {
 };
 
 // One process with a file, a scripted source, an SQLite sink and a state.
-class Machine {
+class PrivateMachine {
  public:
   using Answer = std::function<HttpResponse(const HttpRequest&)>;
 
   // `file`: a sluice.yaml with one pipeline, whose sink is "warehouse" and whose source is scripted.
-  Machine(const std::string& file, const Answer& answer) {
+  PrivateMachine(const std::string& file, const Answer& answer) {
     ::setenv("SLUICE_TEST_TOKEN", "token", 1);
     ::setenv("SLUICE_TEST_MASK_KEY", "0123456789abcdef0123456789abcdef", 1);
     ::setenv("SLUICE_TEST_WAREHOUSE", ("sqlite://" + (folder_ / "warehouse.db")).c_str(), 1);
@@ -174,7 +174,7 @@ class Machine {
   std::optional<Configuration> configuration_;
 };
 
-HttpResponse ok(const std::string& body) {
+HttpResponse answered(const std::string& body) {
   return HttpResponse(200, {}, body);
 }
 
@@ -206,7 +206,7 @@ std::string event(const std::string& ts, const std::string& profile, const std::
          more + "}";
 }
 
-std::string page(const std::vector<std::string>& rows) {
+std::string page_of(const std::vector<std::string>& rows) {
   std::string text;
   for (const auto& row : rows) text += (text.empty() ? "" : ",") + row;
   return R"({"status":"success","records":[)" + text + "]}";
@@ -235,23 +235,23 @@ std::string events_stream(const std::string& transform, const std::string& more 
 // Rows that fit, and rows that do not in each way there is: in a value, a member, the whole; with members that nobody
 // knows.
 std::string some_events(const std::string& ts) {
-  return page({event(ts, person()),                                                 //
-               event(ts, person(), "13.5", R"(,"contact":"canary@example.com")"),   //
-               event(ts, person(), "\"much\"", R"(,"contact":{"mail":"canary"})"),  //
-               event("\"soon\"", person()),                                         //
-               event(ts, R"("canary@example.com")"),                                //
-               event(ts, R"(["canary@example.com"])"),                              //
-               event(ts, "null"),                                                   //
-               R"("canary@example.com")", R"(["canary"])"});
+  return page_of({event(ts, person()),                                                 //
+                  event(ts, person(), "13.5", R"(,"contact":"canary@example.com")"),   //
+                  event(ts, person(), "\"much\"", R"(,"contact":{"mail":"canary"})"),  //
+                  event("\"soon\"", person()),                                         //
+                  event(ts, R"("canary@example.com")"),                                //
+                  event(ts, R"(["canary@example.com"])"),                              //
+                  event(ts, "null"),                                                   //
+                  R"("canary@example.com")", R"(["canary"])"});
 }
 
 // 2026-03-01 is understood, 2026-03-02 has the page that is given.
-Machine::Answer events_api(const std::string& second_day) {
+PrivateMachine::Answer events_api(const std::string& second_day) {
   return [=](const HttpRequest& request) {
     const bool first = request.body.find("20260301") != std::string::npos;
     if (request.method == "POST")
-      return ok(R"({"status":"success","cursor":")" + std::string(first ? "a" : "b") + "\"}");
-    return ok(parameter(request, "cursor") == "a" ? some_events("20260301093000") : second_day);
+      return answered(R"({"status":"success","cursor":")" + std::string(first ? "a" : "b") + "\"}");
+    return answered(parameter(request, "cursor") == "a" ? some_events("20260301093000") : second_day);
   };
 }
 
@@ -273,7 +273,7 @@ TEST_CASE("privacy: of CleverTap's events no masked value is in any table, quara
       "canary canary",                                                            // no JSON
   }));
   CAPTURE(second_day);
-  Machine machine(file_with(clevertap_source, events_stream(masks_of_events)), events_api(second_day));
+  PrivateMachine machine(file_with(clevertap_source, events_stream(masks_of_events)), events_api(second_day));
   const auto ended = machine.run();
   CHECK(clear_values_in(ended.message, personal).empty());
   CHECK(machine.leaks(personal) == std::vector<std::string>());
@@ -283,8 +283,8 @@ TEST_CASE("privacy: of CleverTap's events no masked value is in any table, quara
 }
 
 TEST_CASE("privacy: the search finds what is not masked, so that it proves something") {
-  Machine machine(file_with(clevertap_source, events_stream("")),
-                  events_api(R"({"status":"success","people":[)" + person() + "]}"));
+  PrivateMachine machine(file_with(clevertap_source, events_stream("")),
+                         events_api(R"({"status":"success","people":[)" + person() + "]}"));
   machine.run();
   CHECK_THAT(Catch::StringMaker<std::vector<std::string>>::convert(machine.leaks(personal)),
              Contains("warehouse.db: canary") && Contains("warehouse.db: 9876543210"));
@@ -294,13 +294,13 @@ TEST_CASE("privacy: the search finds what is not masked, so that it proves somet
 TEST_CASE("privacy: fields that are added or kept as extra are guarded by their names there") {
   const auto keep = "        schema: {new_fields: keep_in_extra}\n" + masks_of_events +
                     "          - mask: {_sluice_extra.contact: redact}\n";
-  Machine machine(file_with(clevertap_source, events_stream(keep)), events_api(some_events("20260302093000")));
+  PrivateMachine machine(file_with(clevertap_source, events_stream(keep)), events_api(some_events("20260302093000")));
   machine.run();
   CHECK(machine.leaks(personal) == std::vector<std::string>());
   CHECK(machine.count("app_events WHERE _sluice_extra = '{\"contact\":\"***\"}'") == 2);
 
   const auto add = "        schema: {new_fields: add}\n" + masks_of_events + "          - drop: [contact]\n";
-  Machine added(file_with(clevertap_source, events_stream(add)), events_api(some_events("20260302093000")));
+  PrivateMachine added(file_with(clevertap_source, events_stream(add)), events_api(some_events("20260302093000")));
   added.run();
   CHECK(added.leaks(personal) == std::vector<std::string>());
   CHECK(added.count("app_events") >= 4);
@@ -311,16 +311,17 @@ TEST_CASE("privacy: CleverTap's people are kept apart by pseudonyms, also by tho
     return R"({"name":"Canary","platformInfo":[{"objectId":")" + id + R"(","platform":"iOS"}],"profileData":{"x":1}})";
   };
   const auto answer = [&](const HttpRequest& request) {
-    if (request.method == "POST") return ok(R"({"status":"success","cursor":"a"})");
-    return ok(page({person(), with_device("canary-a"), with_device("canary-b"), R"({"email":"canary@example.com"})"}));
+    if (request.method == "POST") return answered(R"({"status":"success","cursor":"a"})");
+    return answered(
+        page_of({person(), with_device("canary-a"), with_device("canary-b"), R"({"email":"canary@example.com"})"}));
   };
-  Machine machine(file_with(clevertap_source, R"(
+  PrivateMachine machine(file_with(clevertap_source, R"(
       profiles:
         transform:
           - mask: {person: hmac_sha256, email: partial, phone: partial, name: redact, properties: redact}
           - drop: [devices, identity]
 )"),
-                  answer);
+                         answer);
   machine.run();
   CHECK(machine.leaks(personal) == std::vector<std::string>());
   CHECK(machine.count("app_profiles") == 3);
@@ -335,15 +336,15 @@ TEST_CASE("privacy: of Facebook's objects and reports no masked value is anywher
   const auto answer = [](const HttpRequest& request) {
     const auto path = path_of(request);
     if (path.ends_with("/act_1"))
-      return ok(R"({"account_id":"1","name":"Shop","account_status":1,"timezone_name":"UTC","id":"act_1"})");
-    if (path.ends_with("/act_1/insights")) return ok(R"({"report_run_id":"77"})");
-    if (path.ends_with("/77")) return ok(R"({"async_status":"Job Completed","async_percent_completion":100})");
+      return answered(R"({"account_id":"1","name":"Shop","account_status":1,"timezone_name":"UTC","id":"act_1"})");
+    if (path.ends_with("/act_1/insights")) return answered(R"({"report_run_id":"77"})");
+    if (path.ends_with("/77")) return answered(R"({"async_status":"Job Completed","async_percent_completion":100})");
     if (path.ends_with("/77/insights"))
-      return ok(
+      return answered(
           R"({"data":[{"account_id":"1","date_start":"2026-03-01","date_stop":"2026-03-01","ad_id":"5",)"
           R"("ad_name":"Canary Rao","impressions":"7","note":"canary"},{"account_id":"1","date_start":"2026-03-01",)"
           R"("ad_id":"6","ad_name":{"x":"canary"},"impressions":"many"}]})");
-    return ok(
+    return answered(
         R"({"data":[{"id":"11","account_id":"1","name":"Canary 9876543210","updated_time":"2026-03-01T00:00:00Z"},)"
         R"({"id":"12","account_id":"1","name":"canary","updated_time":"never"},)"
         R"({"id":"13","account_id":"1","name":["canary"],"updated_time":{"x":1}}]})");
@@ -354,7 +355,7 @@ TEST_CASE("privacy: of Facebook's objects and reports no masked value is anywher
            (transform.empty() ? "" : ", transform: [{mask: {ad_name: redact, ad_id: hmac_sha256}}]") + "}\n";
   };
   const std::string source = "type: facebook_ads, access_token: {env: SLUICE_TEST_TOKEN}, accounts: [\"1\"]";
-  Machine machine(file_with(source, streams(", transform: [{mask: {name: hmac_sha256}}]")), answer);
+  PrivateMachine machine(file_with(source, streams(", transform: [{mask: {name: hmac_sha256}}]")), answer);
   const auto ended = machine.run();
   INFO(ended.message);
   CHECK(machine.leaks(personal) == std::vector<std::string>());
@@ -362,7 +363,7 @@ TEST_CASE("privacy: of Facebook's objects and reports no masked value is anywher
   CHECK(machine.count("app_insights WHERE ad_id LIKE 'hmac_sha256:%' AND ad_name = '***' AND impressions = 7") >= 1);
   CHECK(machine.count("_sluice_quarantine") >= 3);
 
-  Machine open(file_with(source, streams("")), answer);
+  PrivateMachine open(file_with(source, streams("")), answer);
   open.run();
   CHECK_FALSE(open.leaks(personal).empty());
 }

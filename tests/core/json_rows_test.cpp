@@ -7,7 +7,6 @@
 #include "core/error.hpp"
 
 using namespace sluice;
-using Kind = JsonRowStream::Part::Kind;
 using nlohmann::json;
 
 namespace {

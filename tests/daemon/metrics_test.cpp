@@ -14,7 +14,7 @@ Inventory inventory() {
   return {{{"facebook", 3h, {"insights"}}}, {"meta"}, {"warehouse"}};
 }
 
-const Instant noon = *parse_instant("2026-03-02T12:00:00Z");
+const Instant measured_at = *parse_instant("2026-03-02T12:00:00Z");
 
 SliceEnded slice(SliceOutcome outcome) {
   SliceEnded e;
@@ -28,7 +28,7 @@ SliceEnded slice(SliceOutcome outcome) {
 }
 
 void run(Metrics& metrics, const char* id, const char* trigger, Outcome outcome) {
-  metrics.on(RunStarted{id, "facebook", trigger, noon, noon + 2s, 2s});
+  metrics.on(RunStarted{id, "facebook", trigger, measured_at, measured_at + 2s, 2s});
   RunEnded ended;
   ended.run = id;
   ended.pipeline = "facebook";
@@ -51,11 +51,11 @@ std::set<std::string> names(const std::string& text) {
 
 TEST_CASE("every metric has its fixed name and type once everything has happened") {
   Metrics metrics(inventory());
-  metrics.configuration_loaded(true, noon);
-  metrics.set_next_fire("facebook", noon + 1h);
+  metrics.configuration_loaded(true, measured_at);
+  metrics.set_next_fire("facebook", measured_at + 1h);
   metrics.set_ready(true);
   run(metrics, "r1", "schedule", Outcome::succeeded);
-  metrics.on(WatermarkMoved{"facebook", "insights", noon});
+  metrics.on(WatermarkMoved{"facebook", "insights", measured_at});
   metrics.on(QuarantineSize{"facebook", "insights", 3});
   metrics.on(BucketState{"meta", "app", 12.5, 0.4});
   metrics.on(BucketWaited{"meta", "app", 3s});
@@ -128,7 +128,7 @@ TEST_CASE("runs move the pipeline's series; backfills do not touch success and f
   CHECK_THAT(text, Contains(R"(consecutive_failures{pipeline="facebook"} 0)"));
   CHECK_THAT(text, Contains(R"(last_success_timestamp_seconds{pipeline="facebook"} 1772452802)"));
   CHECK_THAT(text, Contains(R"(run_duration_seconds_count{pipeline="facebook"} 4)"));
-  metrics.on(RunStarted{"r4", "facebook", "manual", noon, noon, {}});
+  metrics.on(RunStarted{"r4", "facebook", "manual", measured_at, measured_at, {}});
   CHECK_THAT(metrics.text(), Contains(R"(sluice_pipeline_running{pipeline="facebook"} 1)"));
 }
 
@@ -156,7 +156,7 @@ TEST_CASE("a lost COMMIT is counted when it is lost and again when it was found 
 TEST_CASE("labels come from the configuration only, and are escaped") {
   Metrics metrics({{{"a\"b\\c\nd", {}, {}}}, {"meta"}, {}});
   for (int i = 0; i < 5000; ++i) {
-    metrics.on(FireMissed{fmt::format("made up {}", i), "down", noon, 1});
+    metrics.on(FireMissed{fmt::format("made up {}", i), "down", measured_at, 1});
     metrics.on(RequestDone{"meta", fmt::format("x{}", i), 1s, 10});
     metrics.on(BucketState{"meta", fmt::format("bucket {}", i), 1, {}});
     metrics.on(BucketWaited{"meta", fmt::format("bucket {}", i), 1s});
@@ -179,7 +179,7 @@ TEST_CASE("a pipeline that reloads take away and bring back while it runs is cou
   ended.run = "r1";
   ended.pipeline = "facebook";
   ended.trigger = "manual";
-  metrics.on(RunStarted{"r1", "facebook", "manual", noon, noon, 0s});
+  metrics.on(RunStarted{"r1", "facebook", "manual", measured_at, measured_at, 0s});
   metrics.configure({});
   CHECK_THAT(metrics.text(), !Contains("pipeline_running{"));
   metrics.configure(inventory());
@@ -187,7 +187,7 @@ TEST_CASE("a pipeline that reloads take away and bring back while it runs is cou
   metrics.on(ended);
   CHECK_THAT(metrics.text(), is_running(0));
 
-  metrics.on(RunStarted{"r1", "facebook", "manual", noon, noon, 0s});
+  metrics.on(RunStarted{"r1", "facebook", "manual", measured_at, measured_at, 0s});
   metrics.configure({});
   metrics.on(ended);
   metrics.configure(inventory());
@@ -212,7 +212,7 @@ TEST_CASE("what the state remembers is there before the first run") {
   PipelineState state;
   state.paused = true;
   state.consecutive_failures = 3;
-  state.last_succeeded = noon;
+  state.last_succeeded = measured_at;
   metrics.restore("facebook", state);
   const auto text = metrics.text();
   CHECK_THAT(
@@ -223,13 +223,13 @@ TEST_CASE("what the state remembers is there before the first run") {
 TEST_CASE("watermarks from before the start are shown, of streams that are configured, and never moved back by them") {
   Metrics metrics(inventory());
   PipelineState state;
-  state.watermarks = {{"insights", noon}, {"dropped_from_the_file", noon}};
+  state.watermarks = {{"insights", measured_at}, {"dropped_from_the_file", measured_at}};
   metrics.restore("facebook", state);
   metrics.restore("no_longer_configured", state);
   const std::string series = R"(stream_watermark_timestamp_seconds{pipeline="facebook",stream="insights"} )";
   CHECK_THAT(metrics.text(), Contains(series + "1772452800") && !Contains("dropped_from_the_file") &&
                                  !Contains("no_longer_configured"));
-  metrics.on(WatermarkMoved{"facebook", "insights", noon + 60s});
+  metrics.on(WatermarkMoved{"facebook", "insights", measured_at + 60s});
   CHECK_THAT(metrics.text(), Contains(series + "1772452860"));
   metrics.restore("facebook", state);
   CHECK_THAT(metrics.text(), Contains(series + "1772452860"));

@@ -16,9 +16,9 @@ using Catch::Contains;
 
 namespace {
 
-const Instant noon = *parse_instant("2026-03-02T12:00:00Z");
+const Instant logged_at = *parse_instant("2026-03-02T12:00:00Z");
 
-struct Fixture {
+struct LogFixture {
   Folder folder;
   World world;
   struct Nowhere {
@@ -35,7 +35,7 @@ struct Fixture {
                  }};
 
   void start(const std::string& id, const std::string& pipeline = "facebook") {
-    hub.emit(RunStarted{id, pipeline, "schedule", noon, noon, {}});
+    hub.emit(RunStarted{id, pipeline, "schedule", logged_at, logged_at, {}});
   }
   void end(const std::string& id) {
     RunEnded ended;
@@ -55,7 +55,7 @@ struct Fixture {
     run.id = id;
     run.pipeline = pipeline;
     run.trigger = "schedule";
-    run.planned = run.started = noon;
+    run.planned = run.started = logged_at;
     world.run(store->run_started(run));
   }
 };
@@ -68,7 +68,8 @@ SliceEnded failed(const std::string& run, const std::string& why) {
 
 }  // namespace
 
-TEST_CASE_METHOD(Fixture, "a run's log has what happened to it, to its source and to its sink, and nothing of others") {
+TEST_CASE_METHOD(LogFixture,
+                 "a run's log has what happened to it, to its source and to its sink, and nothing of others") {
   start("a");
   start("b", "google");
   hub.emit(failed("a", "no rows came"));
@@ -91,7 +92,7 @@ TEST_CASE_METHOD(Fixture, "a run's log has what happened to it, to its source an
   CHECK(said("a").size() == 5);
 }
 
-TEST_CASE_METHOD(Fixture, "the same incident within a minute is one line that is counted") {
+TEST_CASE_METHOD(LogFixture, "the same incident within a minute is one line that is counted") {
   start("a");
   for (int i = 0; i < 3; ++i) {
     hub.emit(Throttled{"meta", "act_1", "slow down", 1s});
@@ -104,7 +105,7 @@ TEST_CASE_METHOD(Fixture, "the same incident within a minute is one line that is
   CHECK(said("a").size() == 2);
 }
 
-TEST_CASE_METHOD(Fixture, "of very many lines the last are kept, and how many were dropped is known") {
+TEST_CASE_METHOD(LogFixture, "of very many lines the last are kept, and how many were dropped is known") {
   start("a");
   record("a");
   for (std::size_t i = 1; i <= RunLog::most_lines + 20; ++i) {
@@ -125,7 +126,7 @@ TEST_CASE_METHOD(Fixture, "of very many lines the last are kept, and how many we
   CHECK(bytes < RunLog::most_bytes * 11 / 10);
 }
 
-TEST_CASE_METHOD(Fixture, "no secret and no control character gets into a run's log") {
+TEST_CASE_METHOD(LogFixture, "no secret and no control character gets into a run's log") {
   log.hide(Secret("canary-secret"));
   start("a");
   hub.emit(failed("a", "refused canary-secret at https://u:pw@host/?access_token=EAAsecret&x=1\n\x1b[31m"));
@@ -135,7 +136,7 @@ TEST_CASE_METHOD(Fixture, "no secret and no control character gets into a run's 
              !Contains("canary") && !Contains("pw@") && !Contains("EAAsecret") && !Contains("\x1b") && Contains("***"));
 }
 
-TEST_CASE_METHOD(Fixture, "a run without an incident writes nothing") {
+TEST_CASE_METHOD(LogFixture, "a run without an incident writes nothing") {
   world.run(store->probe());
   const auto before = store->commits();
   start("a");
@@ -145,7 +146,7 @@ TEST_CASE_METHOD(Fixture, "a run without an incident writes nothing") {
   CHECK(store->commits() == before);
 }
 
-TEST_CASE_METHOD(Fixture, "what the state cannot take is kept until it can") {
+TEST_CASE_METHOD(LogFixture, "what the state cannot take is kept until it can") {
   start("a");
   record("a");
   {
@@ -158,7 +159,7 @@ TEST_CASE_METHOD(Fixture, "what the state cannot take is kept until it can") {
   CHECK(said("a").size() == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "a run is named by its id, the beginning of it alone, or its pipeline") {
+TEST_CASE_METHOD(LogFixture, "a run is named by its id, the beginning of it alone, or its pipeline") {
   record("20260302T120000Z-7f3a");
   record("20260302T120000Z-7f3b", "google");
   const auto found = [&](const std::string& name) { return world.run(run_named(*store, name)).id; };
@@ -179,15 +180,15 @@ TEST_CASE_METHOD(Fixture, "a run is named by its id, the beginning of it alone, 
   CHECK(found("20260303") == "20260303T000000Z-0001");
 }
 
-TEST_CASE_METHOD(Fixture, "a log is forgotten with its run") {
+TEST_CASE_METHOD(LogFixture, "a log is forgotten with its run") {
   record("a");
   start("a");
   hub.emit(failed("a", "one"));
   CHECK(said("a").size() == 1);
   auto run = *world.run(store->run("a"));
-  run.ended = noon + 1s;
+  run.ended = logged_at + 1s;
   run.outcome = Outcome::failed;
   world.run(store->run_ended(run));
-  CHECK(world.run(store->prune(noon + 1h)) == 1);
+  CHECK(world.run(store->prune(logged_at + 1h)) == 1);
   CHECK(world.run(store->log("a")).empty());
 }

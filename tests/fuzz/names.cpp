@@ -20,7 +20,7 @@ void check_name(std::string_view text) {
   }
   std::string quote;
   try {
-    quote = quoted(text);
+    quote = quoted_name(text);
   } catch (const Error&) {
     require(!is_identifier(text), "an identifier can be quoted");
     return;

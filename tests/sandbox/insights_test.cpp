@@ -20,7 +20,7 @@ std::int64_t total(const Json& rows, const char* metric) {
 }
 
 // The rows of a finished report over that query, page by page.
-Json report(Api& api, const std::string& query, const std::string& account) {
+Json report_of(Api& api, const std::string& query, const std::string& account) {
   const auto submitted = api.post("/v26.0/" + account + "/insights", query);
   if (!submitted.json.contains("report_run_id")) throw std::runtime_error(submitted.body);
   return api.all("/v26.0/" + submitted.json["report_run_id"].get<std::string>() + "/insights?limit=100");
@@ -228,7 +228,7 @@ TEST_CASE("some breakdowns come empty at once and full as a report") {
   const auto account = api.account();
   const auto query = window("2026-02-01", "2026-02-02") + "&fields=ad_id,impressions&breakdowns=frequency_value";
   CHECK(api.all(sync(api) + query).empty());
-  CHECK_FALSE(report(api, query, account).empty());
+  CHECK_FALSE(report_of(api, query, account).empty());
 }
 
 TEST_CASE("reach is left out of broken-down reports that begin more than 13 months ago") {
@@ -247,7 +247,7 @@ TEST_CASE("a report takes its parameters from a form, JSON or the query, and sho
   const auto account = api.account();
   const auto query = window("2026-02-01", "2026-02-03") + kFields;
   const auto expected = api.all(sync(api) + query);
-  CHECK(report(api, query, account) == expected);
+  CHECK(report_of(api, query, account) == expected);
   const Json body = {
       {"level", "ad"},
       {"time_increment", 1},
@@ -287,7 +287,7 @@ TEST_CASE("prepared rows are exact in number, keyed by ad and day, and the same 
   Api api(options);
   const auto account = api.account();
   const auto query = window("2026-01-01", "2026-01-10") + kFields;
-  const auto rows = report(api, query, account);
+  const auto rows = report_of(api, query, account);
   REQUIRE(rows.size() == 300);
   std::set<std::string> keys;
   std::map<std::string, int> per_day;
@@ -299,8 +299,8 @@ TEST_CASE("prepared rows are exact in number, keyed by ad and day, and the same 
   CHECK(per_day.size() == 10);
   CHECK(per_day["2026-01-10"] == 30);
   api.advance("3d");
-  CHECK(report(api, query, account) == rows);
-  const auto filtered = report(
+  CHECK(report_of(api, query, account) == rows);
+  const auto filtered = report_of(
       api,
       query + "&filtering=" + encoded({{{"field", "ad.impressions"}, {"operator", "GREATER_THAN"}, {"value", -1}}}),
       account);
@@ -309,7 +309,7 @@ TEST_CASE("prepared rows are exact in number, keyed by ad and day, and the same 
   Json days = Json::array();
   for (int day = 10; day > 0; --day) {
     const auto date = fmt::format("2026-01-{:02}", day);
-    const auto read = report(backwards, window(date, date) + kFields, account);
+    const auto read = report_of(backwards, window(date, date) + kFields, account);
     days.insert(days.begin(), read.begin(), read.end());
   }
   CHECK(days == rows);

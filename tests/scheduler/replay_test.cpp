@@ -12,7 +12,7 @@ using test::ScriptedConnector;
 
 namespace {
 
-struct Fixture : test::RunFixture {
+struct ReplayFixture : test::RunFixture {
   StreamPlan& stream = pipeline.streams.front();
   ReplayOptions replaying;
 
@@ -36,7 +36,7 @@ using Texts = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("quarantined rows are mapped as today, slice by slice, with their partition; what fits is loaded") {
-  Fixture f;
+  ReplayFixture f;
   f.quarantine("a/2026-03-01", {"7", "x", "8"});
   f.quarantine("b/2026-03-01", {"9"});
   const auto result = f.replay();
@@ -57,14 +57,14 @@ TEST_CASE("quarantined rows are mapped as today, slice by slice, with their part
 }
 
 TEST_CASE("a raw text that is no row, or not one, is refused with its reason") {
-  Fixture f;
+  ReplayFixture f;
   f.quarantine("a/2026-03-01", {"broken", "{}"});
   CHECK(f.replay().refused == 2);
   CHECK(f.left("a/2026-03-01") == Texts{"broken: no reply at all", "{}: found 0 rows, expected one of the stream"});
 }
 
 TEST_CASE("an answer that nobody could read is no row: it waits for its slice and is not mapped") {
-  Fixture f;
+  ReplayFixture f;
   f.quarantine("a/2026-03-01", {"1"}, "structure");
   f.quarantine("a/2026-03-01", {"2"});
   const auto result = f.replay();
@@ -76,7 +76,7 @@ TEST_CASE("an answer that nobody could read is no row: it waits for its slice an
 }
 
 TEST_CASE("what the source refused to give is kept by its ids only, which are no row") {
-  Fixture f;
+  ReplayFixture f;
   f.quarantine("a/2026-03-01", {"1"}, std::string(unread_rule));
   const auto result = f.replay();
   CHECK(result.loaded == 0);
@@ -86,7 +86,7 @@ TEST_CASE("what the source refused to give is kept by its ids only, which are no
 }
 
 TEST_CASE("a dry run maps and writes nothing") {
-  Fixture f;
+  ReplayFixture f;
   f.replaying.dry_run = true;
   f.quarantine("a/2026-03-01", {"1", "x"});
   const auto result = f.replay();
@@ -99,7 +99,7 @@ TEST_CASE("a dry run maps and writes nothing") {
 }
 
 TEST_CASE("a slice whose replay fails leaves the others alone") {
-  Fixture f;
+  ReplayFixture f;
   f.quarantine("a/2026-03-01", {"1"});
   f.quarantine("b/2026-03-01", {"2"});
   f.quarantine("who knows", {"3"});
@@ -115,7 +115,7 @@ TEST_CASE("a slice whose replay fails leaves the others alone") {
 }
 
 TEST_CASE("fields that turn up in quarantined rows become columns, as in a run") {
-  Fixture f;
+  ReplayFixture f;
   f.stream.spec.new_fields = NewFields::add;
   f.connector.unknown_when_parsed["geo/city"] = Type::text;
   f.quarantine("a/2026-03-01", {"1"});
@@ -124,7 +124,7 @@ TEST_CASE("fields that turn up in quarantined rows become columns, as in a run")
 }
 
 TEST_CASE("where nothing is in quarantine nothing is touched") {
-  Fixture f;
+  ReplayFixture f;
   CHECK(f.replay().loaded == 0);
   CHECK(f.sink.columns.empty());
 }

@@ -203,7 +203,8 @@ std::vector<std::string> distinct_zones() {
 }  // namespace
 
 TEST_CASE("the next fire is what a scan of every minute finds, in every zone") {
-  const auto start = cctz::convert(cctz::civil_second(2010, 1, 1), utc());  // the ten years with the oddest changes
+  // The ten years with the oddest changes; under sanitizers, which make it take minutes, one of them.
+  const auto start = cctz::convert(cctz::civil_second(2020 - SLUICE_SCANNED_YEARS, 1, 1), utc());
   const auto end = cctz::convert(cctz::civil_second(2020, 1, 1), utc());
   const Tables tables;
   std::int64_t compared = 0;

@@ -9,13 +9,13 @@ using Ends = Published::Outcome;
 
 namespace {
 
-GivenRow row(int on, const std::string& ad, int impressions = 1) {
+GivenRow given_row(int on, const std::string& ad, int impressions = 1) {
   return {"a", day(on), ad, impressions, "1", "x"};
 }
 
 std::vector<GivenRow> rows_of(int on, int count) {
   std::vector<GivenRow> rows;
-  for (int i = 0; i < count; ++i) rows.push_back(row(on, "ad" + std::to_string(i)));
+  for (int i = 0; i < count; ++i) rows.push_back(given_row(on, "ad" + std::to_string(i)));
   return rows;
 }
 
@@ -39,7 +39,7 @@ TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and r
   const auto first = one("SELECT first_seen FROM _sluice_quarantine WHERE raw = '{\"spend\":\"x\"}'");
 
   subject->run(subject->clock().sleep_for(5ms));
-  load(table, march("a", 1), {row(1, "2")}, {.run = "r2", .rejects = {lasting}});
+  load(table, march("a", 1), {given_row(1, "2")}, {.run = "r2", .rejects = {lasting}});
   CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 2);
   CHECK(one("SELECT slice, reason, rule, raw, run FROM _sluice_quarantine WHERE slice = 'a/2026-03-01'") ==
         "a/2026-03-01|column spend: not a number|type|{\"spend\":\"x\"}|r2");
@@ -56,14 +56,14 @@ TEST_CASE_METHOD(Conformance, "any sink: a slice's rejected rows are kept, and r
   CHECK_FALSE(one_of_them.id.empty());
   CHECK(subject->run(sink->quarantined("ads", "stream", {}, 1)).size() == 1);
 
-  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
+  load(table, march("a", 1), {given_row(1, "1"), given_row(1, "2")});
   CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 1);
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: an answer that is set aside is in the quarantine, and moves nothing else") {
   const auto table = insights();
   prepare(table);
-  load(table, march("a", 1), {row(1, "1")}, {.done_to = "2026-03-02", .rejects = rejects_of(1)});
+  load(table, march("a", 1), {given_row(1, "1")}, {.done_to = "2026-03-02", .rejects = rejects_of(1)});
   const auto rows_of_quarantine = query("SELECT raw FROM _sluice_quarantine");
   const auto set_aside = [&](const std::string& raw) {
     const auto loading = open(table, march("a", 1));
@@ -81,7 +81,7 @@ TEST_CASE_METHOD(Conformance, "any sink: an answer that is set aside is in the q
     CHECK(progress("a").version == 1);
     CHECK(progress("a").done_to == "2026-03-02");
   }
-  load(table, march("a", 1), {row(1, "1")});
+  load(table, march("a", 1), {given_row(1, "1")});
   CHECK(query("SELECT raw FROM _sluice_quarantine").empty());
 }
 
@@ -118,8 +118,9 @@ TEST_CASE_METHOD(Conformance, "any sink: equal rejected rows are each kept, and 
 TEST_CASE_METHOD(Conformance, "any sink: a row whose key is in quarantine is not deleted") {
   const auto table = insights();
   prepare(table);
-  load(table, march("a", 1), {row(1, "kept"), row(1, "gone"), row(1, "seen")});
-  const auto done = load(table, march("a", 1), {row(1, "seen")}, {.rejects = {reject_of({"a", "2026-03-01", "kept"})}});
+  load(table, march("a", 1), {given_row(1, "kept"), given_row(1, "gone"), given_row(1, "seen")});
+  const auto done =
+      load(table, march("a", 1), {given_row(1, "seen")}, {.rejects = {reject_of({"a", "2026-03-01", "kept"})}});
   CHECK(done.counts.deleted == 1);
   CHECK(query("SELECT ad_id FROM insights ORDER BY 1") == Rows{"kept", "seen"});
 }
@@ -127,8 +128,8 @@ TEST_CASE_METHOD(Conformance, "any sink: a row whose key is in quarantine is not
 TEST_CASE_METHOD(Conformance, "any sink: a quarantined row without a readable key suspends deletion in its window") {
   const auto table = insights();
   prepare(table);
-  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
-  const auto done = load(table, march("a", 1), {row(1, "2", 5)}, {.rejects = {unreadable_reject()}});
+  load(table, march("a", 1), {given_row(1, "1"), given_row(1, "2")});
+  const auto done = load(table, march("a", 1), {given_row(1, "2", 5)}, {.rejects = {unreadable_reject()}});
   CHECK(done.counts.deleted == 0);
   CHECK(done.counts.updated == 1);
   CHECK(query("SELECT ad_id, impressions FROM insights ORDER BY 1") == Rows{"1|1", "2|5"});
@@ -137,8 +138,8 @@ TEST_CASE_METHOD(Conformance, "any sink: a quarantined row without a readable ke
 TEST_CASE_METHOD(Conformance, "any sink: a rejected row whose key lacks its day suspends deletion too") {
   const auto table = insights();
   prepare(table);
-  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
-  CHECK(load(table, march("a", 1), {row(1, "2")}, {.rejects = {reject_of({"a", "", "1"})}}).counts.deleted == 0);
+  load(table, march("a", 1), {given_row(1, "1"), given_row(1, "2")});
+  CHECK(load(table, march("a", 1), {given_row(1, "2")}, {.rejects = {reject_of({"a", "", "1"})}}).counts.deleted == 0);
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: a rejected row protects its row where a value of its key has several texts") {
@@ -160,12 +161,12 @@ TEST_CASE_METHOD(
     "any sink: rows outside their slice are set aside: nothing is deleted, overwritten or doubled by them") {
   const auto table = insights();
   prepare(table);
-  load(table, march("a", 1), {row(1, "1"), row(1, "2")});
-  load(table, march("a", 2), {row(2, "there", 7)});
+  load(table, march("a", 1), {given_row(1, "1"), given_row(1, "2")});
+  load(table, march("a", 2), {given_row(2, "there", 7)});
   const auto there = query("SELECT * FROM insights WHERE date_start = '2026-03-02'");
   events.all.clear();
   const GivenRow other_account{"b", day(1), "1", 1, "1", "x"};
-  const auto done = load(table, march("a", 1), {row(1, "1", 5), row(2, "there", 9), other_account});
+  const auto done = load(table, march("a", 1), {given_row(1, "1", 5), given_row(2, "there", 9), other_account});
   CHECK(done.counts.updated == 1);
   CHECK(done.counts.quarantined == 2);
   CHECK(done.counts.deleted == 0);  // "2" may be what a stray was meant to be
@@ -181,8 +182,8 @@ TEST_CASE_METHOD(
   REQUIRE(events.of<Notice>().size() == 1);
   CHECK_THAT(events.of<Notice>()[0].message, Catch::Contains("a/2026-03-01") && Catch::Contains("none is deleted"));
 
-  CHECK(load(table, march("a", 2), {row(2, "there", 7)}).counts.unchanged == 1);
-  CHECK(load(table, march("a", 1), {row(1, "1", 5)}).counts.deleted == 1);
+  CHECK(load(table, march("a", 2), {given_row(2, "there", 7)}).counts.unchanged == 1);
+  CHECK(load(table, march("a", 1), {given_row(1, "1", 5)}).counts.deleted == 1);
   CHECK(one("SELECT count(*) FROM insights") == "2");
   CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 0);
 }
@@ -190,7 +191,7 @@ TEST_CASE_METHOD(
 TEST_CASE_METHOD(Conformance, "any sink: a row without the day of its window is set aside") {
   const auto table = insights();
   prepare(table);
-  const auto done = load(table, march("a", 1), {row(1, "1"), {"a", nullptr, "2", 1, "1", "x"}});
+  const auto done = load(table, march("a", 1), {given_row(1, "1"), {"a", nullptr, "2", 1, "1", "x"}});
   CHECK(done.counts.inserted == 1);
   CHECK(one("SELECT rule, key FROM _sluice_quarantine") == "window|");
 }
@@ -198,11 +199,11 @@ TEST_CASE_METHOD(Conformance, "any sink: a row without the day of its window is 
 TEST_CASE_METHOD(Conformance, "any sink: a first load keeps rows outside its slice out of the table") {
   const auto table = insights();
   prepare(table);
-  const auto done = load(table, march("a", 1), {row(1, "1"), row(2, "1")});
+  const auto done = load(table, march("a", 1), {given_row(1, "1"), given_row(2, "1")});
   CHECK(done.counts.inserted == 1);
   CHECK(done.counts.quarantined == 1);
   CHECK(query("SELECT date_start FROM insights") == Rows{"2026-03-01"});
-  CHECK(load(table, march("a", 2), {row(2, "1")}).counts.inserted == 1);
+  CHECK(load(table, march("a", 2), {given_row(2, "1")}).counts.inserted == 1);
 }
 
 TEST_CASE_METHOD(Conformance, "any sink: a slice of which more than a tenth lies outside it fails") {
@@ -218,7 +219,7 @@ TEST_CASE_METHOD(Conformance, "any sink: a partition that no column holds is ref
   auto table = insights();
   prepare(table);
   table.partition_column.clear();
-  const auto error = error_of([&] { load(table, march("a", 1), {row(1, "1")}); });
+  const auto error = error_of([&] { load(table, march("a", 1), {given_row(1, "1")}); });
   CHECK(error.remedy() == Remedy::give_up);
   CHECK_THAT(error.what(), Catch::Contains("no column holds the partition"));
 }
@@ -234,5 +235,5 @@ TEST_CASE_METHOD(Conformance,
   CHECK(progress("a").version == 0);
   CHECK(subject->run(sink->count_quarantined("ads", "stream")) == 0);
   CHECK(load(table, march("a", 1), rows_of(1, 99), {.rejects = rejects_of(11)}).outcome == Ends::published);
-  CHECK(load(table, march("a", 2), {row(2, "1")}, {.rejects = rejects_of(10)}).outcome == Ends::published);
+  CHECK(load(table, march("a", 2), {given_row(2, "1")}, {.rejects = rejects_of(10)}).outcome == Ends::published);
 }

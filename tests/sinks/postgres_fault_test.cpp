@@ -30,7 +30,7 @@ struct Faulty {
 
   std::string url() const { return PostgresCluster::instance().tcp_url(database, proxy.port()); }
   void start() {
-    warehouse.run(warehouse.sink().prepare(insights()));
+    warehouse.run(warehouse.sink().prepare(ads_table()));
     publish(warehouse, {{"old"}});
     warehouse.events.all.clear();
   }
@@ -210,8 +210,8 @@ TEST_CASE("two processes on one lane: one publishes, the other is told and write
   auto& warehouse = faulty.warehouse;
   Warehouse other(faulty.database);
   const auto hold = [&]() -> task<void> {
-    auto first = co_await warehouse.sink().open(insights(), live(), march(1), "run-a", warehouse.clock.now());
-    auto second = co_await warehouse.sink().open(insights(), live(), march(1), "run-b", warehouse.clock.now());
+    auto first = co_await warehouse.sink().open(ads_table(), live(), march(1), "run-a", warehouse.clock.now());
+    auto second = co_await warehouse.sink().open(ads_table(), live(), march(1), "run-b", warehouse.clock.now());
     auto a = insights_batch({{"a"}}), b = insights_batch({{"b"}});
     co_await first->stage(a);
     co_await second->stage(b);

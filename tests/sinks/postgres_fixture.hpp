@@ -56,7 +56,7 @@ struct Row {
   std::string account = "act_1";
 };
 
-inline Table insights() {
+inline Table ads_table() {
   Table table;
   table.name = "insights";
   table.comment = "ads by day";
@@ -101,7 +101,7 @@ inline LaneId live(const std::string& account = "act_1", const std::string& lane
 
 // A warehouse whose table is prepared, with memory for 4 MiB of rows per slice or for nothing at all.
 struct Prepared : Warehouse {
-  explicit Prepared(Table table = insights(), bool spill = false) {
+  explicit Prepared(Table table = ads_table(), bool spill = false) {
     if (spill) options.memory_per_slice = 0;
     changes = run(sink().prepare(table));
   }
@@ -111,7 +111,7 @@ struct Prepared : Warehouse {
 
 // What one publish is given beside its rows.
 struct Publish {
-  Table table = insights();
+  Table table = ads_table();
   LaneId lane = live();
   Slice slice = march(1);
   std::string run = "run-1";

@@ -95,7 +95,7 @@ TEST_CASE("text that no database can hold is repaired and counted") {
   Prepared warehouse;
   auto batch = insights_batch({{std::string("a\0b\xff", 4), "1", 1, R"({"x":"\u0000\ud800"})"}});
   const auto publish_it = [&]() -> task<Published> {
-    const auto load = co_await warehouse.sink().open(insights(), live(), march(1), "run-1", warehouse.clock.now());
+    const auto load = co_await warehouse.sink().open(ads_table(), live(), march(1), "run-1", warehouse.clock.now());
     co_await load->stage(batch);
     Publication publication;
     publication.read = 1;

@@ -12,16 +12,16 @@ using Trouble = TcpProxy::Trouble;
 
 namespace {
 
-const std::string commit("COMMIT\0", 7);  // the whole statement
+const std::string commit_text("COMMIT\0", 7);  // the whole statement
 
 // A table with one row, two rows in quarantine, and a proxy between the sink and the server.
-struct Faulty {
+struct FaultyReplay {
   std::string database = PostgresCluster::instance().fresh_database();
   TcpProxy proxy{PostgresCluster::instance().port()};
   Warehouse warehouse{database, PostgresCluster::instance().tcp_url(database, proxy.port())};
 
-  Faulty() {
-    warehouse.run(warehouse.sink().prepare(insights()));
+  FaultyReplay() {
+    warehouse.run(warehouse.sink().prepare(ads_table()));
     Publish what;
     what.rejects = {Reject{R"(["act_1","2026-03-01","fits"])", "no number", "type", "fits"},
                     Reject{R"(["act_1","2026-03-01","bad"])", "no number", "type", "bad"}};
@@ -34,7 +34,7 @@ struct Faulty {
     const auto rows = warehouse.run(sink.quarantined("ads", "insights", {}, 100));
     const auto reads = warehouse.run(sink.quarantined_reads("ads", "insights", {}));
     const auto load =
-        warehouse.run(sink.open(insights(), live("act_1", "replay"), march(1), reads.at(0).run, reads.at(0).started));
+        warehouse.run(sink.open(ads_table(), live("act_1", "replay"), march(1), reads.at(0).run, reads.at(0).started));
     for (const auto& row : rows) {
       auto batch = row.raw == "fits" ? insights_batch({{"fits"}}) : Batch(6);
       if (row.raw == "fits")
@@ -71,8 +71,8 @@ struct Faulty {
 }  // namespace
 
 TEST_CASE("a replay whose COMMIT went through and lost its reply counts as done, once") {
-  Faulty faulty;
-  faulty.proxy.make(Trouble::swallow_reply, commit);
+  FaultyReplay faulty;
+  faulty.proxy.make(Trouble::swallow_reply, commit_text);
   CHECK(faulty.replay().loaded == 1);
   CHECK(faulty.proxy.made() == 1);
   CHECK(faulty.outcomes() == std::vector<std::string>{"unknown", "committed"});
@@ -80,11 +80,11 @@ TEST_CASE("a replay whose COMMIT went through and lost its reply counts as done,
 }
 
 TEST_CASE("a replay that breaks at any step, before COMMIT arrives, has written nothing and can be repeated") {
-  Faulty faulty;
+  FaultyReplay faulty;
   const auto word =
       GENERATE(as<std::string>(), "FOR UPDATE", "pg_advisory_xact_lock", "COPY pg_temp",
                "INSERT INTO \"marketing\".\"insights\"", "DELETE FROM \"marketing\".\"_sluice_quarantine\"",
-               "INSERT INTO \"marketing\".\"_sluice_loads\"", commit);
+               "INSERT INTO \"marketing\".\"_sluice_loads\"", commit_text);
   INFO(word);
   faulty.proxy.make(Trouble::swallow_request, word);
   try {
@@ -102,14 +102,14 @@ TEST_CASE("a replay that breaks at any step, before COMMIT arrives, has written 
 }
 
 TEST_CASE("a replay waits for a publish of the same partition that is under way, then sees what it left") {
-  Faulty faulty;
+  FaultyReplay faulty;
   auto& warehouse = faulty.warehouse;
   const auto rows = warehouse.run(warehouse.sink().quarantined("ads", "insights", {}, 100));
   Publish what;  // the same slice, read again: its rows in the quarantine are gone
   what.run = "run-2";
   publish(warehouse, what, {{"old"}, {"fits"}});
   const auto load = warehouse.run(
-      warehouse.sink().open(insights(), live("act_1", "replay"), march(1), "run-1", warehouse.clock.now()));
+      warehouse.sink().open(ads_table(), live("act_1", "replay"), march(1), "run-1", warehouse.clock.now()));
   auto batch = insights_batch({{"fits"}});
   batch.set_raw("fits");
   warehouse.run(load->stage(batch));

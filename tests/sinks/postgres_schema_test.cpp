@@ -20,12 +20,12 @@ TEST_CASE(
   CHECK(warehouse.ask(
             "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'marketing'") ==
         "_sluice_loads _sluice_progress _sluice_quarantine insights");
-  CHECK(warehouse.run(warehouse.sink().plan(insights())).empty());
+  CHECK(warehouse.run(warehouse.sink().plan(ads_table())).empty());
 }
 
 TEST_CASE("plan says the DDL and touches nothing") {
   Warehouse warehouse;
-  const auto statements = warehouse.run(warehouse.sink().plan(insights()));
+  const auto statements = warehouse.run(warehouse.sink().plan(ads_table()));
   REQUIRE_FALSE(statements.empty());
   CHECK(statements.front() == "CREATE SCHEMA IF NOT EXISTS \"marketing\"");
   CHECK(warehouse.psql("SELECT count(*) FROM pg_namespace WHERE nspname = 'marketing'") == "0");
@@ -36,7 +36,7 @@ TEST_CASE("plan says the DDL and touches nothing") {
 TEST_CASE("columns are added and widened, existing values keep their meaning") {
   Prepared warehouse;
   publish(warehouse, {{"a", "1.5", 5}});
-  auto table = insights();
+  auto table = ads_table();
   table.columns.emplace_back("reach", Type::int64, 4, "people");
   table.columns[3].type = Type::text;
   table.columns[4].type = DataType(Type::decimal, 10, 2);
@@ -48,14 +48,14 @@ TEST_CASE("columns are added and widened, existing values keep their meaning") {
   what.table = table;
   CHECK(publish(warehouse, what, {{"a", "many", 5}}).counts.updated == 1);
   CHECK(warehouse.ask("SELECT spend, clicks, reach FROM insights") == "many|5.00|5");
-  CHECK(warehouse.run(warehouse.sink().prepare(insights())).empty());
+  CHECK(warehouse.run(warehouse.sink().prepare(ads_table())).empty());
 }
 
 TEST_CASE("a view on the column forbids widening: the column stays, the rest goes on, and misfits are set aside") {
   Prepared warehouse;
   publish(warehouse, {{"a"}});
   warehouse.ask("CREATE VIEW report AS SELECT spend FROM insights");
-  auto table = insights();
+  auto table = ads_table();
   table.columns[3].type = Type::text;
   table.columns.emplace_back("reach", Type::int64, 4);
   const auto changes = warehouse.run(warehouse.sink().prepare(table));
@@ -75,7 +75,7 @@ TEST_CASE("a full disk while a column is widened is no refusal: the run fails an
       "CREATE FUNCTION full_disk() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no space' USING "
       "ERRCODE = '53100'; END $$; CREATE EVENT TRIGGER full_disk ON ddl_command_start WHEN TAG IN ('ALTER TABLE') "
       "EXECUTE FUNCTION full_disk()");
-  auto table = insights();
+  auto table = ads_table();
   table.columns[3].type = Type::text;
   CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(table)), Catch::Contains("disk is full"));
   warehouse.psql("DROP EVENT TRIGGER full_disk");
@@ -91,7 +91,7 @@ TEST_CASE("a table that somebody else locks gives up after five seconds with a p
     const auto session = co_await pg::Connection::open(target, warehouse.clock);
     co_await session->exec("BEGIN");
     co_await session->exec("LOCK TABLE marketing.insights IN ACCESS SHARE MODE");
-    auto table = insights();
+    auto table = ads_table();
     table.columns.emplace_back("reach", Type::int64, 4);
     co_await warehouse.sink().prepare(table);
   };
@@ -106,7 +106,7 @@ TEST_CASE("a table that somebody else locks gives up after five seconds with a p
 
 TEST_CASE("a changed key is refused") {
   Prepared warehouse;
-  auto table = insights();
+  auto table = ads_table();
   table.key = {"account_id", "ad_id"};
   CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(table)), Catch::Contains("`table:`"));
 }
@@ -114,11 +114,11 @@ TEST_CASE("a changed key is refused") {
 TEST_CASE("a view in the place of the table is refused") {
   Warehouse warehouse;
   warehouse.psql("CREATE SCHEMA marketing; CREATE VIEW marketing.insights AS SELECT 1 AS x");
-  CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(insights())), Catch::Contains("not a table"));
+  CHECK_THROWS_WITH(warehouse.run(warehouse.sink().prepare(ads_table())), Catch::Contains("not a table"));
 }
 
 TEST_CASE("partitions are made for the days that come, and a default one takes what has none") {
-  auto table = insights();
+  auto table = ads_table();
   table.partition_by = PartitionBy{PartitionBy::Unit::month, "date_start"};
   table.indexes = {{"ad_id", "date_start"}};
   Prepared warehouse(table);
@@ -148,7 +148,7 @@ TEST_CASE("roles that are granted may read the tables") {
   const std::string role = "analyst of " + warehouse.database();
   warehouse.psql("CREATE ROLE \"" + role + "\"");
   warehouse.options.grant = {role};
-  warehouse.run(warehouse.sink().prepare(insights()));
+  warehouse.run(warehouse.sink().prepare(ads_table()));
   CHECK(warehouse.psql("SET ROLE \"" + role + "\"; SELECT count(*) FROM marketing.insights") == "0");
   CHECK_THROWS(warehouse.psql("SET ROLE \"" + role + "\"; DELETE FROM marketing.insights"));
 }
@@ -164,7 +164,7 @@ TEST_CASE("check names the granted roles that do not exist") {
   warehouse.options.grant = {"postgres", "no such analyst"};
   REQUIRE(faults().size() == 1);
   CHECK_THAT(faults()[0], Catch::Contains("there is no role no such analyst"));
-  CHECK_THROWS(warehouse.run(warehouse.sink().prepare(insights())));
+  CHECK_THROWS(warehouse.run(warehouse.sink().prepare(ads_table())));
 }
 
 TEST_CASE("check tells what is missing and what is doubtful") {

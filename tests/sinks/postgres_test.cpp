@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-Table campaigns() {
+Table campaign_table() {
   Table table;
   table.name = "campaigns";
   table.columns.emplace_back("id", Type::text, 0);
@@ -27,7 +27,7 @@ struct Campaign {
 };
 
 Published publish_campaigns(Warehouse& warehouse, const std::vector<Campaign>& campaigns_read,
-                            Table table = campaigns()) {
+                            Table table = campaign_table()) {
   Batch batch(3);
   for (const auto& campaign : campaigns_read) {
     batch.add_row();
@@ -50,7 +50,7 @@ Published publish_campaigns(Warehouse& warehouse, const std::vector<Campaign>& c
 
 TEST_CASE("a slice is inserted, then unchanged, then updated, and what vanished is deleted") {
   const bool spill = GENERATE(false, true);
-  Prepared warehouse(insights(), spill);
+  Prepared warehouse(ads_table(), spill);
   auto counts = publish(warehouse, {{"a"}, {"b", "2"}, {"c", "3"}}).counts;
   CHECK(counts.read == 3);
   CHECK(counts.inserted == 3);
@@ -78,7 +78,7 @@ TEST_CASE(
     "a window that brings the same rows again is not compared row by row, for a day, as long as nothing else touched "
     "it") {
   const bool spill = GENERATE(false, true);
-  Prepared warehouse(insights(), spill);
+  Prepared warehouse(ads_table(), spill);
   const auto tamper = [&] { warehouse.ask("UPDATE insights SET clicks = 99"); };
   const auto clicks = [&] { return warehouse.ask("SELECT DISTINCT clicks FROM insights"); };
   publish(warehouse, {{"a"}, {"b"}});
@@ -120,7 +120,7 @@ TEST_CASE(
     CHECK(publish(warehouse, {{"a"}, {"b"}}).counts.updated == 2);
   }
   SECTION("a new column") {
-    auto table = insights();
+    auto table = ads_table();
     table.columns.emplace_back("reach", Type::int64, 4);
     warehouse.run(warehouse.sink().prepare(table));
     Publish what;
@@ -176,7 +176,7 @@ TEST_CASE("an answer of which every row was filtered out is not an empty answer"
 
 TEST_CASE("duplicates of the same content are counted, in memory and in the stage") {
   const bool spill = GENERATE(false, true);
-  Prepared warehouse(insights(), spill);
+  Prepared warehouse(ads_table(), spill);
   std::vector<Batch> batches;
   batches.push_back(insights_batch({{"a", "1.5"}, {"b"}, {"a", "1.50"}}));
   batches.push_back(insights_batch({{"a", "1.5", 1, R"([ {"type": "click"} ])"}}));
@@ -187,7 +187,7 @@ TEST_CASE("duplicates of the same content are counted, in memory and in the stag
 
 TEST_CASE("report rows of different contents under one key fail the slice and name the columns") {
   const bool spill = GENERATE(false, true);
-  Prepared warehouse(insights(), spill);
+  Prepared warehouse(ads_table(), spill);
   std::vector<Batch> batches;
   batches.push_back(insights_batch({{"a", "1.5"}, {"b"}}));
   batches.push_back(insights_batch({{"a", "2.5", 1, ""}}));
@@ -199,7 +199,7 @@ TEST_CASE("report rows of different contents under one key fail the slice and na
 
 TEST_CASE("of two objects with one key the newer is kept, and the stored one is never made older") {
   const bool spill = GENERATE(false, true);
-  Prepared warehouse(campaigns(), spill);
+  Prepared warehouse(campaign_table(), spill);
   const auto names = [&] { return warehouse.ask("SELECT id, name FROM campaigns ORDER BY 1"); };
   auto counts =
       publish_campaigns(warehouse,
@@ -219,7 +219,7 @@ TEST_CASE("of two objects with one key the newer is kept, and the stored one is 
 }
 
 TEST_CASE("objects never disappear by absence") {
-  Prepared warehouse(campaigns());
+  Prepared warehouse(campaign_table());
   publish_campaigns(warehouse, {{"1", "x", 1}, {"2", "y", 1}});
   publish_campaigns(warehouse, {{"1", "x", 2}});
   CHECK(publish_campaigns(warehouse, {}).outcome == Published::Outcome::published);
@@ -270,7 +270,7 @@ TEST_CASE("a lane whose version moved on belongs to another process: nothing is 
 }
 
 TEST_CASE("append adds, and a slice that is loaded again replaces its own rows") {
-  auto table = insights();
+  auto table = ads_table();
   table.key.clear();
   table.mode = LoadMode::append;
   table.cursor = GENERATE(Cursor::date, Cursor::none);
@@ -296,7 +296,7 @@ TEST_CASE("append adds, and a slice that is loaded again replaces its own rows")
 }
 
 TEST_CASE("replace swaps the whole table in one step") {
-  auto table = campaigns();
+  auto table = campaign_table();
   table.mode = LoadMode::replace;
   table.cursor = Cursor::none;
   if (GENERATE(false, true)) table.key.clear();
@@ -313,7 +313,7 @@ TEST_CASE("json columns, which have no equality, are compared as text") {
       "CREATE SCHEMA marketing; CREATE TABLE marketing.insights (account_id text, date_start date, ad_id varchar(20), "
       "spend "
       "numeric, clicks int, actions json, PRIMARY KEY (account_id, date_start, ad_id))");
-  const auto changes = warehouse.run(warehouse.sink().prepare(insights()));
+  const auto changes = warehouse.run(warehouse.sink().prepare(ads_table()));
   CHECK(changes.empty());
   publish(warehouse, {{"a"}, {"b"}});
   const auto counts = publish(warehouse, {{"a"}, {"b", "1.5", 1, "[]"}}).counts;
@@ -323,9 +323,9 @@ TEST_CASE("json columns, which have no equality, are compared as text") {
 }
 
 TEST_CASE("a load that is dropped unpublished leaves nothing") {
-  Prepared warehouse(insights(), GENERATE(false, true));
+  Prepared warehouse(ads_table(), GENERATE(false, true));
   const auto drop = [&]() -> task<void> {
-    const auto load = co_await warehouse.sink().open(insights(), live(), march(1), "run-1", warehouse.clock.now());
+    const auto load = co_await warehouse.sink().open(ads_table(), live(), march(1), "run-1", warehouse.clock.now());
     auto batch = insights_batch({{"a"}});
     co_await load->stage(batch);
   };

@@ -41,8 +41,8 @@ TEST_CASE("identifiers are lower-case letters, digits and underscores, at most 6
   CHECK(is_identifier(std::string(63, 'a')));
   for (const auto* bad : {"", "1a", "Campaign", "a-b", "a\"b", "a b", "caf\xc3\xa9"}) CHECK_FALSE(is_identifier(bad));
   CHECK_FALSE(is_identifier(std::string(64, 'a')));
-  CHECK(quoted("order") == "\"order\"");
-  CHECK_THROWS_AS(quoted("x\"; drop table t"), Error);
+  CHECK(quoted_name("order") == "\"order\"");
+  CHECK_THROWS_AS(quoted_name("x\"; drop table t"), Error);
   const std::vector<std::string> names{"a", "b"};
   CHECK(quoted_list(names, "t.") == "t.\"a\", t.\"b\"");
 }

@@ -46,7 +46,7 @@ TransformStep drops(std::vector<std::string> names) {
   return step;
 }
 
-TransformStep pairs(Action action, std::vector<std::pair<std::string, std::string>> what, bool with_key = true) {
+TransformStep guard_step(Action action, std::vector<std::pair<std::string, std::string>> what, bool with_key = true) {
   ::setenv("SLUICE_TEST_MASK_KEY", "0123456789abcdef0123456789abcdef", 1);
   TransformStep step;
   step.action = action;
@@ -56,15 +56,15 @@ TransformStep pairs(Action action, std::vector<std::pair<std::string, std::strin
 }
 
 TransformStep masks(std::vector<std::pair<std::string, std::string>> what) {
-  return pairs(Action::mask, std::move(what));
+  return guard_step(Action::mask, std::move(what));
 }
 
-struct Made {
+struct Guarded {
   StreamSpec stream = people();
   Table table;
   Faults faults;
   Transform transform;
-  explicit Made(const std::vector<TransformStep>& steps, NewFields new_fields = NewFields::ignore)
+  explicit Guarded(const std::vector<TransformStep>& steps, NewFields new_fields = NewFields::ignore)
       : transform(make(steps, new_fields)) {}
   std::string fault() const { return faults.empty() ? "" : faults.front().message; }
   const TableColumn& column(const char* name) const { return *table.find(name); }
@@ -97,7 +97,7 @@ struct Made {
 };
 
 std::string fault(const std::vector<TransformStep>& steps) {
-  return Made(steps).fault();
+  return Guarded(steps).fault();
 }
 
 constexpr const char* ann = R"({"account":"1","identity":"7","p":{"email":"ann@b.c","age":41,"city":"Pune"},"ts":"x"})";
@@ -105,7 +105,7 @@ constexpr const char* ann = R"({"account":"1","identity":"7","p":{"email":"ann@b
 }  // namespace
 
 TEST_CASE("a masked column is masked in the JSON that holds it too, and in the raw row") {
-  Made made({masks({{"email", "redact"}, {"age", "redact"}})});
+  Guarded made({masks({{"email", "redact"}, {"age", "redact"}})});
   CHECK(made.row(ann) ==
         R"(account=1 identity=7 email=*** age=*** props={"email":"***","age":"***","city":"Pune"} ts=x | )"
         R"({"account":"1","identity":"7","p":{"email":"***","age":"***","city":"Pune"},"ts":"x"})");
@@ -114,7 +114,7 @@ TEST_CASE("a masked column is masked in the JSON that holds it too, and in the r
 }
 
 TEST_CASE("a mask inside JSON reaches the columns that read there, whose values become text") {
-  Made made({masks({{"props.age", "partial"}, {"props.none", "redact"}})});
+  Guarded made({masks({{"props.age", "partial"}, {"props.none", "redact"}})});
   CHECK_THAT(made.row(ann), Contains(R"(age=*** props={"email":"ann@b.c","age":"***","city":"Pune"})"));
   CHECK(made.column("age").type == DataType(Type::text));
   CHECK(made.column("props").type == DataType(Type::json));
@@ -123,15 +123,15 @@ TEST_CASE("a mask inside JSON reaches the columns that read there, whose values 
 }
 
 TEST_CASE("a column of JSON that is masked whole stays JSON of masked values") {
-  Made made({masks({{"props", "redact"}})});
+  Guarded made({masks({{"props", "redact"}})});
   CHECK_THAT(made.row(ann), Contains(R"(props={"email":"***","age":"***","city":"***"})"));
-  Made partly({masks({{"props", "partial"}})});
+  Guarded partly({masks({{"props", "partial"}})});
   CHECK_THAT(partly.row(ann),
              Contains(R"(email=a***@b.c age=*** props={"email":"a***@b.c","age":"***","city":"***e"})"));
 }
 
 TEST_CASE("ids keep every digit on their way into a pseudonym, as number and as text alike") {
-  Made made({masks({{"score", "hmac_sha256"}})});
+  Guarded made({masks({{"score", "hmac_sha256"}})});
   const auto as_number = made.row(R"({"account":"1","p":{},"ts":"x","score":9007199254740993})");
   CHECK(as_number.find("9007199254740993") == std::string::npos);
   const auto pseudonym = as_number.substr(as_number.find("score="), 54);
@@ -140,18 +140,18 @@ TEST_CASE("ids keep every digit on their way into a pseudonym, as number and as 
 }
 
 TEST_CASE("what else is made of a masked value is made of the masked one") {
-  Made made({masks({{"identity", "hmac_sha256"}})});
+  Guarded made({masks({{"identity", "hmac_sha256"}})});
   CHECK(made.faults.empty());
   CHECK(made.table.find("person")->type == DataType(Type::text));
   // The other way round: masking the column masks what it is made of.
-  Made person({masks({{"person", "hmac_sha256"}})});
+  Guarded person({masks({{"person", "hmac_sha256"}})});
   const auto row = person.row(R"({"account":"1","identity":"7","device":"phone-7","p":{},"ts":"x"})");
   CHECK_THAT(row, Contains("identity=hmac_sha256:k:") && Contains("device=hmac_sha256:k:") && !Contains("phone-7"));
 }
 
 TEST_CASE("columns that the connector fills out of no member are masked in their cells, keys of rejects too") {
-  Made made({masks({{"count", "hmac_sha256"}, {"note.who", "redact"}}), drops({"note.secret"}),
-             pairs(Action::cast, {{"ts", "int64"}})});
+  Guarded made({masks({{"count", "hmac_sha256"}, {"note.who", "redact"}}), drops({"note.secret"}),
+                guard_step(Action::cast, {{"ts", "int64"}})});
   REQUIRE(made.faults.empty());
   CHECK(made.column("count").type == DataType(Type::text));
   Batch batch(made.stream.columns.size());
@@ -169,37 +169,37 @@ TEST_CASE("columns that the connector fills out of no member are masked in their
 }
 
 TEST_CASE("what is dropped is in no JSON and no raw row; what other columns show of it stays") {
-  Made made({drops({"email", "props.city"})});
+  Guarded made({drops({"email", "props.city"})});
   CHECK(made.row(ann) == R"(account=1 identity=7 age=41 props={"age":41} ts=x | )"
                          R"({"account":"1","identity":"7","p":{"age":41},"ts":"x"})");
-  Made whole({drops({"props"})});
+  Guarded whole({drops({"props"})});
   CHECK(whole.row(ann) == R"(account=1 identity=7 email=ann@b.c age=41 ts=x | )"
                           R"({"account":"1","identity":"7","p":{"email":"ann@b.c","age":41,"city":""},"ts":"x"})");
   // A required column that is dropped may come or not.
   CHECK(whole.row(R"({"account":"1","ts":"x"})") == R"(account=1 ts=x | {"account":"1","ts":"x"})");
   // Another column is made of it.
-  CHECK_THAT(Made({drops({"ts"})}).row(ann), Contains(R"("ts":"x")"));
+  CHECK_THAT(Guarded({drops({"ts"})}).row(ann), Contains(R"("ts":"x")"));
 }
 
 TEST_CASE("once something is masked or dropped, the raw row has nothing that the table has not") {
   TransformStep select;
   select.action = Action::select;
   select.columns = {"account", "person", "age"};
-  Made made({select, masks({{"person", "hmac_sha256"}})});
+  Guarded made({select, masks({{"person", "hmac_sha256"}})});
   CHECK(made.row(R"({"account":"1","p":{"email":"ann@b.c","age":4},"ts":"canary","more":{"a":"canary"}})") ==
         R"(account=1 age=4 | {"account":"1","p":{"email":"","age":4},"ts":"","more":{}})");
-  CHECK_THAT(Made({drops({"not_there"})}).row(R"({"account":"1","p":{},"ts":"x","not_there":"canary"})"),
+  CHECK_THAT(Guarded({drops({"not_there"})}).row(R"({"account":"1","p":{},"ts":"x","not_there":"canary"})"),
              !Contains("canary"));
-  CHECK(Made({select}).stream.guard == nullptr);
+  CHECK(Guarded({select}).stream.guard == nullptr);
 }
 
 TEST_CASE("fields that are kept in _sluice_extra are masked and dropped there") {
-  Made made({masks({{"_sluice_extra.mail", "redact"}}), drops({"_sluice_extra.in.x", "phone_number"})},
-            NewFields::keep_in_extra);
+  Guarded made({masks({{"_sluice_extra.mail", "redact"}}), drops({"_sluice_extra.in.x", "phone_number"})},
+               NewFields::keep_in_extra);
   CHECK_THAT(
       made.row(R"({"account":"1","p":{},"ts":"x","mail":"canary","in":{"x":"canary","y":2},"phoneNumber":"canary"})"),
       Contains(R"(_sluice_extra={"mail":"***","in":{"y":2}})") && !Contains("canary"));
-  CHECK_THAT(Made({masks({{"_sluice_extra", "redact"}})}, NewFields::keep_in_extra).fault(),
+  CHECK_THAT(Guarded({masks({{"_sluice_extra", "redact"}})}, NewFields::keep_in_extra).fault(),
              Contains("like _sluice_extra.email"));
 }
 
@@ -214,7 +214,7 @@ TEST_CASE("masks that would break the table are refused") {
   CHECK_THAT(fault({masks({{"ts", "redact"}})}), Contains("column 'seen' is made, which is timestamp"));
   CHECK_THAT(fault({masks({{"email", "redact"}}), masks({{"props", "partial"}})}),
              Contains("what is in 'props' is masked by redact and by partial"));
-  CHECK(fault({masks({{"age", "redact"}}), pairs(Action::cast, {{"age", "decimal"}})}) ==
+  CHECK(fault({masks({{"age", "redact"}}), guard_step(Action::cast, {{"age", "decimal"}})}) ==
         "column 'age' is masked, which makes a text of it: it cannot be cast");
 }
 
@@ -224,9 +224,9 @@ TEST_CASE("masks and drops that say nothing are refused with what was meant") {
   CHECK(fault({masks({{"email", "hmac_sha265"}})}) ==
         "'hmac_sha265' is no way to mask 'email': expected hmac_sha256, redact or partial; did you mean "
         "'hmac_sha256'?");
-  CHECK_THAT(fault({pairs(Action::mask, {{"email", "hmac_sha256"}}, false)}),
+  CHECK_THAT(fault({guard_step(Action::mask, {{"email", "hmac_sha256"}}, false)}),
              Contains("needs a key") && Contains("mask_key") && Contains("openssl rand -hex 32"));
-  CHECK(fault({pairs(Action::mask, {{"email", "redact"}}, false)}).empty());
+  CHECK(fault({guard_step(Action::mask, {{"email", "redact"}}, false)}).empty());
   CHECK(fault({masks({{"email.x", "redact"}})}) == "column 'email' is text: only JSON has something inside, like 'x'");
   CHECK(fault({drops({"age.x"})}) == "column 'age' is int64: only JSON has something inside, like 'x'");
   CHECK_THAT(fault({drops({"props.age"})}), Contains("column 'age' reads it"));
@@ -236,18 +236,18 @@ TEST_CASE("masks and drops that say nothing are refused with what was meant") {
 }
 
 TEST_CASE("masks follow the names that the steps before them gave") {
-  Made made({pairs(Action::rename, {{"email", "mail"}}), masks({{"mail", "redact"}})});
+  Guarded made({guard_step(Action::rename, {{"email", "mail"}}), masks({{"mail", "redact"}})});
   CHECK_THAT(made.row(ann), Contains("mail=*** "));
 }
 
 TEST_CASE("a key that is missing is said before anything is read") {
-  Made none({masks({{"email", "redact"}})});
+  Guarded none({masks({{"email", "redact"}})});
   none.transform.load_key();
-  Made made({masks({{"email", "hmac_sha256"}})});
+  Guarded made({masks({{"email", "hmac_sha256"}})});
   made.transform.load_key();
   ::unsetenv("SLUICE_TEST_MASK_KEY");
-  Made(std::vector<TransformStep>{}).transform.load_key();
+  Guarded(std::vector<TransformStep>{}).transform.load_key();
   TransformStep step = masks({{"email", "hmac_sha256"}});
   ::unsetenv("SLUICE_TEST_MASK_KEY");
-  CHECK_THROWS_AS(Made({step}).transform.load_key(), Unresolved);
+  CHECK_THROWS_AS(Guarded({step}).transform.load_key(), Unresolved);
 }
