@@ -21,9 +21,11 @@ export said=$log.said
 mkdir "$said"   # what each test program says, and a line "passed failed" of each
 trap 'rm -rf "$log"*' EXIT
 build() {  # PRESET [CMAKE_OPTION…]
+  local out=$log.$1
   echo "building: $1"
-  cmake --preset "$@" >"$log.$1" 2>&1 && cmake --build --preset "$1" >>"$log.$1" 2>&1 ||
-    { echo "the build of $1 failed:"; grep -A 20 'FAILED\|rror' "$log.$1" | head -n 200; return 1; }
+  cmake --preset "$@" >"$out" 2>&1 || { cat "$out"; return 1; }
+  if [ -t 1 ] && [ "$1" = "$shipped" ]; then cmake --build --preset "$1"; return; fi   # ninja shows how far it is
+  cmake --build --preset "$1" >"$out" 2>&1 || { grep -A 30 '^FAILED' "$out" | head -n 200; return 1; }
 }
 
 report() {  # NAME VERDICT TOTAL BAD SECONDS
@@ -65,7 +67,7 @@ wait $!
 # What takes longest comes first.
 tests=build/$preset/tests
 {
-  echo "$tests/test_scheduler"
-  find "$tests" -maxdepth 1 -name 'test_*' -type f -executable ! -name test_scheduler | sort
+  printf '%s\n' "$tests"/test_{program,sinks}
+  find "$tests" -maxdepth 1 -name 'test_*' -type f -executable ! -name test_program ! -name test_sinks | sort
 } | together
 awk '{passed += $1; failed += $2} END {print passed+0 " passed, " failed+0 " failed"; exit failed > 0 || passed == 0}' "$said/totals"
