@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-15}
 export preset=${PRESET:-fuzz}
+export patience=10   # seconds for one input
+[ "$preset" = fuzz ] || patience=60
 shift || true
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
@@ -30,7 +32,7 @@ fuzz() {  # SECONDS NAME: a line of what came of it, after the end of what it sa
   local seconds=$1 name=$2 verdict=ok said runs reached
   mkdir -p build/fuzz/findings "build/fuzz/corpus/$name"
   # New inputs that reach new code go to the first folder, where the next run finds them.
-  said=$("build/$preset/tests/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+  said=$("build/$preset/tests/fuzz_$name" -max_total_time="$seconds" -timeout="$patience" -rss_limit_mb=2048 \
     -artifact_prefix="build/fuzz/findings/$name-" "build/fuzz/corpus/$name" "tests/fuzz/corpus/$name" 2>&1) ||
     { verdict=FAILED; said=$(tail -n 60 <<<"$said"); echo "$said"; }
   runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' <<<"$said")
