@@ -2,7 +2,6 @@
 
 `Contents` is what a sink held; `faults_of` gives what is wrong with a sink now, a line each, nothing where all is well.
 """
-import hashlib
 import pathlib
 from typing import NamedTuple
 
@@ -17,34 +16,40 @@ class Layout(NamedTuple):
     day: str | None
 
 
+class Window(NamedTuple):
+    """What a table holds of one partition and day: as many rows, and a sum of hashes of their columns but sluice's own."""
+    rows: int
+    checksum: object
+
+
 class Row(NamedTuple):
-    """A row as a sink gives it: its key and all its columns but sluice's own as JSON texts; the day is an ISO date."""
-    partition: str
-    day: str | None
+    """A row as a sink gives it: its key and all its columns but sluice's own, as JSON texts."""
     key: str
     content: str
 
 
 class Contents(NamedTuple):
-    tables: dict    # table: {(partition, day): {key: digests of the rows with that key}}
+    sink: object    # which is asked for the rows of windows that differ
+    tables: dict    # table: {(partition, day): Window}; the day is an ISO date, or None
     done_to: dict   # (table, partition): how far the live lane of days says that it is loaded
     layout: dict    # table: Layout
 
     @classmethod
     def of(cls, sink, layout):
-        tables = {}
-        for table in sorted(set(sink.tables()) & set(layout)):
-            windows = tables[table] = {}
-            for row in sink.rows(table, layout[table]):
-                digest = hashlib.blake2b(row.content.encode(), digest_size=8).digest()
-                keys = windows.setdefault((row.partition, row.day), {})
-                keys[row.key] = keys.get(row.key, ()) + (digest,)
+        tables = {table: sink.windows(table, layout[table]) for table in sorted(set(sink.tables()) & set(layout))}
         done_to = {(step["table_name"], step["partition"]): step["done_to"] for step in sink.progress()
                    if step["lane"] == "live" and step["done_to"]}
-        return cls(tables, done_to, layout)
+        return cls(sink, tables, done_to, layout)
 
     def count(self):
-        return sum(len(rows) for windows in self.tables.values() for keys in windows.values() for rows in keys.values())
+        return sum(window.rows for windows in self.tables.values() for window in windows.values())
+
+    def rows(self, table, window):
+        """Of a window: {key: contents of the rows with that key, in order}."""
+        keys = {}
+        for row in self.sink.rows(table, self.layout[table], *window):
+            keys.setdefault(row.key, []).append(row.content)
+        return {key: sorted(contents) for key, contents in keys.items()}
 
 
 def faults_of(sink, calm, whole=True):
@@ -55,11 +60,11 @@ def faults_of(sink, calm, whole=True):
     for table, expected in calm.tables.items():
         found = now.tables.get(table, {})
         for window in sorted(set(expected) | set(found), key=str):
-            if began_since(calm, table, window):
+            if expected.get(window) == found.get(window) or began_since(calm, table, window):
                 continue
             if not whole and window not in found and not is_published(now, table, window):
                 continue
-            faults += differences(table, window, expected.get(window, {}), found.get(window, {}))
+            faults += differences(calm, now, table, window)
     if whole:
         faults += [f"{table}, partition {partition}: loaded to {now.done_to.get((table, partition))}, not to {day}"
                    for (table, partition), day in calm.done_to.items()
@@ -79,20 +84,23 @@ def is_published(contents, table, window):
     return done_to is not None and (day is None or day < done_to)
 
 
-def differences(table, window, expected, found):
+def differences(calm, now, table, window):
+    """Of a window whose checksums differ."""
+    expected = calm.rows(table, window)
+    found = now.rows(table, window) if table in now.tables else {}
     kinds = {"lacks": [], "has twice": [], "has changed": [], "should not have": []}
     for key, rows in expected.items():
-        there = found.get(key, ())
+        there = found.get(key, [])
         if len(there) < len(rows):
             kinds["lacks"].append(key)
         elif len(there) > len(rows):
             kinds["has twice"].append(key)
-        elif sorted(there) != sorted(rows):
+        elif there != rows:
             kinds["has changed"].append(key)
     kinds["should not have"] = [key for key in found if key not in expected]
     where = f"{table}, partition {window[0]}" + (f", {window[1]}" if window[1] else "")
     return [f"{where}: {kind} {len(keys)} rows: {', '.join(key[:120] for key in keys[:SHOWN])}"
-            for kind, keys in kinds.items() if keys]
+            for kind, keys in kinds.items() if keys] or [f"{where}: other columns, or other checksums of the same rows"]
 
 
 def faults_of_books(sink):

@@ -1,6 +1,7 @@
 """The databases that sluice loads into, as the checker looks at them: a private PostgreSQL server, and SQLite files."""
 import atexit
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from checker import OWN, Row
+from checker import OWN, Row, Window
 from programs import end_with_parent, free_port, run, wait_until
 
 SCHEMA = "marketing"
@@ -160,15 +161,26 @@ class Postgres:
         return self.ask(f"SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relname !~ '^_sluice_' "
                         f"AND relnamespace = to_regnamespace('{SCHEMA}') AND NOT relispartition")
 
-    def rows(self, table, layout):
+    def windows(self, table, layout):
+        columns = self.ask(f"SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = '{table}'::regclass "
+                           f"AND attnum > 0 AND NOT attisdropped AND attname NOT IN {OWN} ORDER BY attname")
+        parts = ", ".join(filter(None, layout))
+        found = {}
+        for line in self.ask(f"SELECT concat_ws(E'\\x1f', count(*), sum(hashtextextended(ROW({', '.join(columns)})::text, 0)), "
+                             f"{parts}) FROM {table} GROUP BY {parts}"):
+            rows, checksum, partition, *day = line.split("\x1f")
+            found[partition, day[0] if day else None] = Window(int(rows), (*columns, checksum))
+        return found
+
+    def rows(self, table, layout, partition, day):
         key = self.ask(f"SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY(indkey) "
                        f"WHERE indrelid = '{table}'::regclass AND indisprimary ORDER BY attname")
         content = "(to_jsonb(t)" + "".join(f" - '{name}'" for name in OWN) + ")::text"
         key = f"jsonb_build_array({', '.join(key)})::text" if key else content
-        day = f"{layout.day}::text" if layout.day else "''"
-        for line in self.ask(f"SELECT concat_ws(E'\\x1f', {layout.partition}::text, {day}, {key}, {content}) FROM {table} t"):
-            partition, day, key, content = line.split("\x1f")
-            yield Row(partition, day or None, key, content)
+        of_day = f" AND {layout.day} = '{day}'" if day else ""
+        for line in self.ask(f"SELECT concat_ws(E'\\x1f', {key}, {content}) FROM {table} t "
+                             f"WHERE {layout.partition}::text = '{partition}'{of_day}"):
+            yield Row(*line.split("\x1f"))
 
     def _books(self, table):
         if not self.ask(f"SELECT to_regclass('{SCHEMA}.{table}')")[0]:
@@ -246,14 +258,24 @@ class Sqlite:
         names = [row["name"] for row in self.ask("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return [name for name in names if not name.startswith(("_sluice_", "sqlite_"))]
 
-    def rows(self, table, layout):
+    def _rows(self, table, layout):
         columns = self.ask(f"PRAGMA table_info({table})")
         key = [column["name"] for column in columns if column["pk"]]
         for row in self.ask(f"SELECT * FROM {table}"):
             content = json.dumps({name: value for name, value in row.items() if name not in OWN}, sort_keys=True)
-            day = row[layout.day] if layout.day else None
-            yield Row(str(row[layout.partition]), day, json.dumps([row[name] for name in key]) if key else content,
-                      content)
+            window = str(row[layout.partition]), row[layout.day] if layout.day else None
+            yield window, Row(json.dumps([row[name] for name in key]) if key else content, content)
+
+    def windows(self, table, layout):
+        found = {}
+        for window, row in self._rows(table, layout):
+            digest = hashlib.blake2b(row.content.encode(), digest_size=8).digest()
+            rows, checksum = found.get(window, (0, 0))
+            found[window] = Window(rows + 1, checksum + int.from_bytes(digest, "big"))
+        return found
+
+    def rows(self, table, layout, partition, day):
+        return (row for window, row in self._rows(table, layout) if window == (partition, day))
 
     def _books(self, table):
         known = self.ask(f"SELECT name FROM sqlite_master WHERE name = '{table}'")

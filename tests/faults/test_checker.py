@@ -5,7 +5,7 @@ import sys
 import unittest
 
 from checker import Footprint, faults_of
-from world import FaultCase
+from world import FaultCase, World, fresh_sink
 
 KEYS = {"meta_insights": "account_id, date_start, ad_id", "google_campaigns": "customer_id, campaign_id"}
 A_LANE = "stream = 'insights' AND lane = 'live'"
@@ -17,7 +17,10 @@ class Checker(FaultCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.expected, cls.loaded = cls.calm.of(cls.kind), cls.calm.sink(cls.kind)
+        cls.expected, cls.loaded = cls.calm.of(cls.kind), fresh_sink(cls.kind, cls.folder)
+        cls.addClassCleanup(cls.loaded.close)
+        run = World(cls.folder, cls.api.url, cls.loaded).run()
+        assert run.code == 0, run
 
     def assert_finds(self, *sql, says, whole=True):
         """After these statements there are these faults, and no others."""

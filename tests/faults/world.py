@@ -187,22 +187,19 @@ class Calm:
             assert run.code == 0, run
             contents = Contents.of(sink, LAYOUT)
             assert set(contents.tables) == set(LAYOUT) and all(contents.tables.values()), contents.tables.keys()
-            self._loaded[kind] = contents, sink, seconds
+            self._loaded[kind] = contents, seconds
         return self._loaded[kind]
 
     def of(self, kind):
         return self._load(kind)[0]
 
-    def sink(self, kind):
-        return self._load(kind)[1]
-
     def seconds(self, kind):
         """How long it took."""
-        return self._load(kind)[2]
+        return self._load(kind)[1]
 
     def close(self):
-        for _, sink, _ in self._loaded.values():
-            sink.close()
+        for contents, _ in self._loaded.values():
+            contents.sink.close()
 
 
 def fresh_sink(kind, folder):
@@ -211,9 +208,9 @@ def fresh_sink(kind, folder):
 
 def part(calm, *tables):
     """Of a calm load, these tables alone."""
-    return Contents({name: calm.tables[name] for name in tables},
-                    {lane: day for lane, day in calm.done_to.items() if lane[0] in tables},
-                    {name: calm.layout[name] for name in tables})
+    return calm._replace(tables={name: calm.tables[name] for name in tables},
+                         done_to={lane: day for lane, day in calm.done_to.items() if lane[0] in tables},
+                         layout={name: calm.layout[name] for name in tables})
 
 
 def tables_of(*pipelines):
