@@ -309,6 +309,7 @@ task<HttpResponse> GoogleApi::call(ApiRequest request) {
 void GoogleApi::warn(const std::string& message) {
   Notice notice;
   notice.level = Level::warning;
+  notice.source = context_.source;
   notice.message = fmt::format("{}: {}", context_.source, message);
   context_.events.emit(notice);
 }

@@ -123,6 +123,7 @@ struct Notice {
   Level level = Level::info;
   std::string pipeline, stream;  // empty where it is about the whole
   std::string message;
+  std::string source = {}, sink = {};  // where it is about one of these, whoever uses it
 };
 
 using Event =

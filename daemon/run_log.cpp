@@ -64,7 +64,9 @@ void RunLog::note(const Event& event) {
 bool RunLog::concerns(const std::string& id, const Run& run, const Event& event) const {
   if (const auto* e = std::get_if<SliceEnded>(&event)) return e->run == id;
   if (const auto* e = std::get_if<SchemaChanged>(&event)) return e->pipeline == run.pipeline;
-  if (const auto* e = std::get_if<Notice>(&event)) return e->pipeline == run.pipeline;
+  if (const auto* e = std::get_if<Notice>(&event))
+    return e->pipeline == run.pipeline || (!e->source.empty() && e->source == run.source) ||
+           (!e->sink.empty() && e->sink == run.sink);
   if (const auto* e = std::get_if<RequestRetried>(&event)) return e->source == run.source;
   if (const auto* e = std::get_if<Throttled>(&event)) return e->source == run.source;
   if (const auto* e = std::get_if<VersionWarning>(&event)) return e->source == run.source;

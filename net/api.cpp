@@ -468,6 +468,7 @@ void Api::tell_spent(const ApiRequest& request) {
 void Api::tell_pace(const std::string& name) {
   const auto& known = bucket(name);
   Notice notice;
+  notice.source = options_.source;
   notice.message = fmt::format("{}: {:.0f} % of the API's quota of {} is used", options_.source,
                                known.utilization().value_or(0) * 100, name);
   if (known.held_back()) {

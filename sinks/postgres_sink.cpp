@@ -348,7 +348,7 @@ class PostgresSink final : public Sink {
 
   void refuse(std::map<std::string, std::string>& changes, const std::string& column, const std::string& why) {
     changes[column] = "refused";
-    core_->events.emit(Notice{Level::warning, {}, {}, fmt::format("sink {}: {}", core_->name, why)});
+    core_->events.emit(Notice{Level::warning, {}, {}, fmt::format("sink {}: {}", core_->name, why), {}, core_->name});
   }
 
   std::shared_ptr<PostgresCore> core_;

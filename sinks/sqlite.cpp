@@ -100,6 +100,7 @@ class SqliteSink final : public Sink {
       Notice notice;
       notice.level = Level::warning;
       notice.message = message;
+      notice.sink = core_->context().name;
       core_->context().events.emit(notice);
     }
     co_return std::move(changes.columns);

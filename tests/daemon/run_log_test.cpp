@@ -75,6 +75,9 @@ TEST_CASE_METHOD(LogFixture,
   hub.emit(failed("a", "no rows came"));
   hub.emit(Throttled{"meta", "act_1", "(#80000) too many calls", 90s});
   hub.emit(Throttled{"ads", "customer", "quota", 90s});
+  hub.emit(Notice{Level::info, {}, {}, "meta: calls go out as usual again", "meta"});
+  hub.emit(Notice{Level::info, {}, {}, "ads: calls go out as usual again", "ads"});
+  hub.emit(Notice{Level::warning, {}, {}, "sink warehouse: a column could not be widened", {}, "warehouse"});
   hub.emit(SinkState{"warehouse", true, {}});
   hub.emit(SinkState{"warehouse", false, "no connection"});
   hub.emit(SinkState{"warehouse", true, {}});
@@ -83,13 +86,17 @@ TEST_CASE_METHOD(LogFixture,
   hub.emit(RequestDone{"meta", "200", 1s, 100});
   CHECK(said("a") == Lines{"warning slice act_1/2026-03-01 failed: no rows came stream=insights",
                            "warning (#80000) too many calls; pausing for 1m30s source=meta bucket=act_1",
+                           "info meta: calls go out as usual again",
+                           "warning sink warehouse: a column could not be widened",
                            "error no connection sink=warehouse", "info the sink answers again sink=warehouse",
                            "info act_2 is left out stream=insights"});
   CHECK(said("b") == Lines{"warning quota; pausing for 1m30s source=ads bucket=customer",
+                           "info ads: calls go out as usual again",
+                           "warning sink warehouse: a column could not be widened",
                            "error no connection sink=warehouse", "info the sink answers again sink=warehouse"});
   end("a");
   hub.emit(Throttled{"meta", "act_1", "later", 90s});
-  CHECK(said("a").size() == 5);
+  CHECK(said("a").size() == 7);
 }
 
 TEST_CASE_METHOD(LogFixture, "the same incident within a minute is one line that is counted") {
