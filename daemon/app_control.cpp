@@ -3,6 +3,7 @@
 
 #include "daemon/app_serve.hpp"
 #include "daemon/backfill.hpp"
+#include "daemon/notify.hpp"
 #include "daemon/status_json.hpp"
 #include "daemon/version.hpp"
 
@@ -233,11 +234,14 @@ task<void> Daemon::run_backfill(RunRecord record, RunOptions options, PipelineLo
   }
   backfill_runs_.erase(id);
   lock.release();
-  if (!failure.empty()) app_.hub.emit(Notice{Level::error, {}, {}, fmt::format("backfill {}: {}", id, failure)});
+  if (!failure.empty())
+    app_.hub.emit(
+        Notice{Level::error, {}, {}, fmt::format("what became of backfill {} is not written down: {}", id, failure)});
 }
 
 task<std::string> Daemon::reload() {
   const auto turn = co_await replacing_.acquire();
+  notify_reloading();
   std::string said;
   std::optional<Refusal> refusal;
   std::exception_ptr failure;
@@ -252,6 +256,7 @@ task<std::string> Daemon::reload() {
   release_locks();
   app_.metrics.configuration_loaded(!refusal, app_.clock.now());
   refused_ = refusal ? std::optional(app_.clock.now()) : std::nullopt;
+  if (!draining_) notify_ready(status_line());
   if (refusal) throw Refusal(*refusal);
   co_return said;
 }

@@ -194,7 +194,10 @@ task<void> Daemon::tend() {
     last_turn_ = app_.clock.uptime();
     app_.metrics.loop_lag(last_turn_ - asleep - turn_every);
     app_.log.tick(app_.clock.now());
-    if (!draining_) notify_status(status_line());
+    if (draining_)
+      notify_longer(to_end_after_drain);  // slices that are being published end, however long their COMMIT takes
+    else
+      notify_status(status_line());
     if (watchdog && last_turn_ - fed >= *watchdog / 3) {
       notify_watchdog();
       fed = last_turn_;
@@ -217,8 +220,9 @@ task<void> Daemon::watch_state() {
   }
 }
 
-std::string Daemon::status_line() const {
-  if (state_said_ != "ok") return fmt::format("not ready: state: {}", state_said_);
+std::string Daemon::status_line() {
+  for (const auto& check : health().checks)
+    if (!check.good) return fmt::format("not ready: {}: {}", check.name, check.says);
   auto line = fmt::format("{} pipelines, {} running", app_.configuration->pipelines.size(), scheduler_.running());
   if (const auto next = scheduler_.next_fire())
     line += fmt::format(", next {} at {}", next->first,
@@ -244,14 +248,12 @@ void Daemon::note(const Event& event) {
 task<void> Daemon::reload_on_signal() {
   for (;;) {
     co_await reload_signal_.async_wait(asio::use_awaitable);
-    notify_reloading();
     try {
       const auto said = co_await reload();
       app_.log.write(Level::info, app_.clock.now(), said);
     } catch (const Refusal& refusal) {
       app_.log.write(Level::error, app_.clock.now(), refusal.what());
     }
-    notify_ready(status_line());
   }
 }
 

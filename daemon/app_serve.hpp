@@ -70,7 +70,7 @@ class Daemon final : public Control {
   // Asks the state whether it can be written, over and over: who asks for our health does not wait for a disk.
   task<void> watch_state();
   // What `systemctl status` shows.
-  std::string status_line() const;
+  std::string status_line();
   // What forgets by `retention`.
   std::vector<Memory> memories();
   task<void> reload_on_signal();

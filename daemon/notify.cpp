@@ -23,6 +23,10 @@ void notify_stopping(Duration at_most) {
   sd_notify(0, fmt::format("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={}", at_most.count()).c_str());
 }
 
+void notify_longer(Duration at_most) {
+  sd_notify(0, fmt::format("EXTEND_TIMEOUT_USEC={}", at_most.count()).c_str());
+}
+
 void notify_watchdog() {
   sd_notify(0, "WATCHDOG=1");
 }

@@ -12,6 +12,8 @@ void notify_status(const std::string& status);
 void notify_reloading();
 // It may take that long. systemd kills what takes longer, or its own TimeoutStopSec where that is more.
 void notify_stopping(Duration at_most);
+// It takes so much longer from now on.
+void notify_longer(Duration at_most);
 void notify_watchdog();
 // How often the watchdog wants to hear from us; nothing when it does not.
 std::optional<Duration> watchdog_interval();

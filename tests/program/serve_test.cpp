@@ -212,8 +212,8 @@ TEST_CASE("killed at any moment and started again, nothing is lost and nothing i
   CHECK(query(crashed.folder / "state.db", "SELECT count(*) FROM runs WHERE ended IS NULL") == "0");
 }
 
-TEST_CASE("systemd is told when it is ready and when it stops") {
-  SandboxProgram api(with_token());
+TEST_CASE("systemd is told when it is ready, that it turns, and when it stops") {
+  SandboxProgram api(with_token({"--report-delay", "300s"}));
   Setup setup;
   setup.write(api.url(), R"({cron: "0 0 1 1 *"})");
   const std::chrono::year_month_day today(std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now()));
@@ -225,6 +225,7 @@ TEST_CASE("systemd is told when it is ready and when it stops") {
   const timeval patience{20, 0};
   ::setsockopt(systemd.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setup.environment["NOTIFY_SOCKET"] = path;
+  setup.environment["WATCHDOG_USEC"] = "3000000";
   const auto hear = [&](const std::string& wanted) {
     std::string heard;
     std::array<char, 512> text{};
@@ -241,9 +242,17 @@ TEST_CASE("systemd is told when it is ready and when it stops") {
   hear("RELOADING=1");
   hear("READY=1\n" + status);
   hear(status);
+  REQUIRE(setup.start({"trigger", "facebook"}).wait() == 0);
+  hear("1 running");
+  CHECK_THAT(exchange(setup.port, "POST", "/api/v1/reload", ""), Contains("reloaded"));
+  hear("RELOADING=1");
+  hear("READY=1");
+  hear("WATCHDOG=1");
   daemon.signal(SIGTERM);
   hear("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=50000000");  // its drain_timeout and half a minute
-  CHECK(daemon.wait() == 0);
+  hear("\nEXTEND_TIMEOUT_USEC=30000000");                             // and again while a run goes on
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait(5) == 143);
 }
 
 TEST_CASE("a second signal ends the daemon at once") {
