@@ -4,6 +4,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <new>
+#include <system_error>
 
 #include "core/clock.hpp"
 
@@ -52,6 +54,13 @@ Error error_of(const std::exception_ptr& failure) {
   } catch (const boost::system::system_error& e) {
     if (e.code() == asio::error::operation_aborted) throw;
     return Error(Remedy::give_up, e.code().message());  // what() of Beast and Asio holds a signature
+  } catch (const std::bad_alloc&) {
+    return Error(Remedy::retry,
+                 "no memory is left: give the process more (MemoryMax=, ulimit -v), or lower limits.memory");
+  } catch (const std::system_error& e) {
+    if (e.code() != std::errc::resource_unavailable_try_again) return Error(Remedy::give_up, e.what());
+    return Error(Remedy::retry,
+                 "no thread can be made: give the process more of them (TasksMax=, ulimit -u) or more memory");
   } catch (const std::exception& e) {
     return Error(Remedy::give_up, e.what());
   }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/task.hpp"
 #include "daemon/control.hpp"
 #include "daemon/schema_json.hpp"
 #include "daemon/status_json.hpp"
@@ -94,8 +95,9 @@ int run_command(const Arguments& arguments) {
     return complain(error.passing() ? exit_code::temporary : exit_code::failed, error.what());
   } catch (const boost::system::system_error& error) {
     return complain(exit_code::failed, error.code().message());
-  } catch (const std::exception& error) {
-    return complain(exit_code::failed, error.what());
+  } catch (const std::exception&) {
+    const auto error = error_of(std::current_exception());
+    return complain(error.passing() ? exit_code::temporary : exit_code::failed, error.what());
   }
 }
 

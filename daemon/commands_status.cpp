@@ -24,7 +24,10 @@ class Observer {
     if (!configuration_) return;
     for (const auto& name : arguments.pipelines) pipeline_or_fail(*configuration_, name);
     const auto path = state_path(*configuration_);
-    if (std::filesystem::exists(path)) state_.emplace(path, executor, clock_, sqlite::Access::read_only);
+    // Of a folder that this user may not look into the daemon can tell; where none answers, reading it says why.
+    std::error_code hidden;
+    if (std::filesystem::exists(path, hidden) || hidden)
+      state_.emplace(path, executor, clock_, sqlite::Access::read_only);
   }
 
   task<Json> pipelines() {

@@ -23,8 +23,7 @@ namespace http = beast::http;
 using asio::ip::tcp;
 
 constexpr Duration refusal_delay = std::chrono::milliseconds(200);  // of a wrong token: slows guessing down
-constexpr std::string_view crowded =
-    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n";
+constexpr std::string_view crowded = R"({"status":503,"detail":"too many connections are open"})";
 
 // OWASP secure headers; nothing that is served is for a browser to show.
 constexpr std::pair<std::string_view, std::string_view> security_headers[] = {
@@ -337,7 +336,11 @@ task<void> HttpServer::Impl::accept(TaskGroup& sessions) {
     if (crowded_by(client, sessions.running() - 1)) {
       error_code ignored;
       socket.non_blocking(true, ignored);
-      socket.write_some(asio::buffer(crowded), ignored);
+      socket.write_some(asio::buffer(fmt::format("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                                                 "Content-Type: application/problem+json\r\nRetry-After: 1\r\n"
+                                                 "Content-Length: {}\r\n\r\n{}",
+                                                 crowded.size(), crowded)),
+                        ignored);
       continue;
     }
     sessions.spawn(session(std::move(socket), client));

@@ -186,9 +186,13 @@ void bring_up_to_date(Database& database) {
 }
 
 std::unique_ptr<Database> open_state(const std::string& path, sqlite::Access access) {
+  std::error_code hidden;
   if (access == sqlite::Access::read_write)
     make_file(path);
-  else if (!std::filesystem::exists(path))
+  else if (!std::filesystem::exists(path, hidden) && hidden)
+    throw Error(Remedy::give_up, fmt::format("the state {} cannot be seen: {}; ask as sluice's user or as root", path,
+                                             hidden.message()));
+  else if (!std::filesystem::exists(path, hidden))
     throw Error(Remedy::give_up,
                 fmt::format("there is no state at {}: nothing has run yet, or state.url is another", path));
   auto database = std::make_unique<Database>(path, access);

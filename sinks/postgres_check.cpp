@@ -60,7 +60,8 @@ class Check {
     if (!r.flag(0, 3) && !session.encrypted()) warn("the connection is not encrypted (sslmode in the URL)");
     if (r.flag(0, 4)) warn(fmt::format("{} is a superuser; a role of its own with fewer rights is safer", user_));
     if (r.text(0, 5) != "UTF8")
-      warn(fmt::format("the database's encoding is {}, which cannot hold every text", r.text(0, 5)));
+      warn(fmt::format("the database's encoding is {}, which cannot hold every text; make one with ENCODING 'UTF8'",
+                       r.text(0, 5)));
   }
 
   task<void> privileges(pg::Connection& session) {

@@ -1,6 +1,7 @@
 #include "daemon/http_server.hpp"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
 #include "daemon/http_access.hpp"
@@ -134,7 +135,9 @@ TEST_CASE("connections beyond the limit are turned away, and room comes back") {
     }
     std::this_thread::sleep_for(50ms);
     RawClient extra(server.port());
-    CHECK(parse_exchange(extra.receive()).status == 503);
+    const auto refused = parse_exchange(extra.receive());
+    CHECK(refused.status == 503);
+    CHECK(nlohmann::json::parse(refused.body)["detail"] == "too many connections are open");
   }
   std::this_thread::sleep_for(500ms);
   CHECK(ask(server, "GET /livez").status == 200);

@@ -289,6 +289,12 @@ TEST_CASE_METHOD(StateFixture, "reading a state that does not exist says so and 
   CHECK_FALSE(std::filesystem::exists(folder / "state"));
 }
 
+TEST_CASE_METHOD(StateFixture, "a state in a folder that cannot be looked into is not taken for none") {
+  std::filesystem::create_symlink(folder / "state", folder / "state");  // root may look into every other one
+  const auto reader = reopened(sqlite::Access::read_only);
+  CHECK_THROWS_WITH(world.run(reader->runs("", 10)), Catch::Contains("the state " + path + " cannot be seen"));
+}
+
 TEST_CASE_METHOD(StateFixture, "the state is for sluice's user only") {
   world.run(store->probe());
   struct stat info {};

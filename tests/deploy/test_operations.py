@@ -35,10 +35,11 @@ def between(path, begin, end):
 
 def notices():
     """What warnings and errors say that are no failure of a run."""
-    for folder in ("daemon", "net", "scheduler", "sinks"):
+    begins = r"(?:Notice\{\s*Level::(?:warning|error),|log\w*\.write\(Level::(?:warning|error),|notice\.message \+?=|plain\(Level::warning,)"
+    for folder in ("connectors", "daemon", "net", "scheduler", "sinks"):
         for path in (PROJECT / folder).glob("*.cpp"):
             code = re.sub(r'"\s*\n\s*"', "", path.read_text())
-            for begun in re.findall(r"Notice\{\s*Level::(?:warning|error),(.*?);\n", code, re.DOTALL):
+            for begun in re.findall(begins + r"(.*?);\n", code, re.DOTALL):
                 yield from literals(begun)
 
 
