@@ -33,7 +33,6 @@ def needs_container():
     else:
         missing = make_root()
     if missing:
-        print(f"skipped: cannot start a container: {missing}", file=sys.stderr)
         raise unittest.SkipTest(f"cannot start a container: {missing}")
 
 

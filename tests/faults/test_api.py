@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 import urllib.parse
+import zlib
 
 from proxies import Answer, HttpProxy, TcpProxy
 from world import PIPELINES, FaultCase
@@ -84,6 +85,30 @@ class Passing(FaultCase, unittest.TestCase):
         run = world.run()
         self.assertEqual((run.code, run.incidents()), (0, []), run)
         self.assert_whole(world)
+
+    def test_f31_compressed_answers_that_are_broken_or_grow_without_end_are_asked_for_again(self):
+        endless = zlib.compressobj(9, zlib.DEFLATED, 31)
+        endless = b"".join(endless.compress(bytes(1 << 20)) for _ in range(300)) + endless.flush()
+        for what, body in (("garbage", b"\x1f\x8b\x08 no gzip"), ("cut off", gzip.compress(b'{"data":[]}')[:-6]),
+                           ("endless", endless)):
+            with self.subTest(what):
+                struck, lock = [], threading.Lock()
+
+                def spoil(request, answer):
+                    with lock:
+                        if struck or not DATA.search(request):
+                            return answer
+                        struck.append(request)
+                    return Answer(200, {"content-encoding": "gzip"}, body)
+
+                proxy = HttpProxy(self.api.url, spoil)
+                self.addCleanup(proxy.stop)
+                world = self.world(self.sink("sqlite"), api=proxy.url)
+                run = world.run()
+                self.assertEqual(run.code, 0, run)
+                self.assertTrue(struck)
+                self.assertLessEqual(len(run.incidents()), 2, run)
+                self.assert_whole(world)
 
     def waits_two_seconds(self, **options):
         world = self.world(self.sink("sqlite"), "google", **options)
@@ -220,6 +245,7 @@ class Lasting(FaultCase, unittest.TestCase):
         run = world.run()
         self.assertEqual(run.code, 0, run)
         self.assertTrue(emptied)
+        self.assert_says(run, "the answer was empty although the table has rows", "asking once more")
         self.assert_whole(world)
 
 

@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 import unittest
@@ -56,16 +57,19 @@ class Killed(FaultCase, unittest.TestCase):
         counted = collections.Counter(line.split()[0] for line in trace.read_text().splitlines() if "(" in line)
         most = max(counted.values())  # strace counts the calls of each thread by itself
         self.assertGreater(most, points)
+        kills = 0
         for point in range(points):
             nth = 1 + point * (most - 1) // points
             with self.subTest(sink=kind, call=f"{calls} {nth} of {most}"):
                 world = self.world(self.sink(kind))
                 run = world.run(under=strace(calls, "-o", "/dev/null", "-e", f"inject={calls}:signal=KILL:when={nth}"))
-                self.assertIn(run.code, (-signal.SIGKILL, 0))  # of a shorter load there may be no such call
+                self.assertIn(run.code, (-signal.SIGKILL, 0))  # a load may have fewer calls than the one that was counted
+                kills += run.code != 0
                 self.assert_unbroken(world)
                 again = world.run()
                 self.assertEqual(again.code, 0, again)
                 self.assert_whole(world)
+        self.assertGreater(kills, points // 2)
 
     def test_f01_kill_9_before_the_first_request(self):
         for kind in SINKS:
@@ -92,6 +96,9 @@ class Killed(FaultCase, unittest.TestCase):
 
     def test_f05_kill_9_after_commit_was_sent_and_before_its_reply(self):
         self.kill_at("hold_reply", b"COMMIT\0", after=LEDGER, published=1)
+
+    def test_f06_kill_9_at_instants_of_writing_to_the_state(self):
+        self.kill_at_calls("postgres", "pwrite64", points=6)  # libpq has no such calls
 
     def test_f06_kill_9_after_commit_and_before_the_state_knows(self):
         proxy, world = self.through_proxy("facebook")
@@ -253,6 +260,35 @@ class Reloaded(FaultCase, unittest.TestCase):
         self.assertEqual(again.code, 0, again)
         faults = faults_of(world.sink, self.calm.of("sqlite"))
         self.assertEqual([fault for fault in faults if not fault.startswith("new_")], [])
+
+
+class Stuck(FaultCase, unittest.TestCase):
+    def test_the_watchdog_is_not_fed_while_the_loop_does_not_turn(self):
+        world = self.world(self.sink("sqlite"))
+        world.schedule(NEVER)
+        systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(systemd.close)
+        systemd.bind(str(world.folder / "notify"))
+        systemd.settimeout(60)
+        daemon = world.daemon(environment={"NOTIFY_SOCKET": str(world.folder / "notify"), "WATCHDOG_USEC": "3000000"})
+        self.addCleanup(daemon.stop)
+
+        def fed():
+            while b"WATCHDOG=1" not in systemd.recv(4096):
+                pass
+            return time.monotonic()
+
+        turning = [fed() for _ in range(4)]
+        # Only the thread of the loop waits; all others go on.
+        stuck = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-e", "trace=epoll_wait", "-e",
+                                  "inject=epoll_wait:delay_enter=12000000:when=5", "-p", str(daemon.process.pid)])
+        self.addCleanup(stuck.wait)
+        self.addCleanup(stuck.terminate)
+        times = [fed()]
+        while times[-1] - times[0] < 60 and (len(times) < 2 or times[-1] - times[-2] < 10):
+            times.append(fed())
+        self.assertGreater(times[-1] - times[-2], 10)
+        self.assertLess(max(later - earlier for earlier, later in zip(turning, turning[1:])), 10)
 
 
 class Zombie(FaultCase, unittest.TestCase):
