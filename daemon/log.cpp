@@ -77,6 +77,11 @@ struct Log::Writer {
         logger(std::make_shared<spdlog::async_logger>("sluice", sink, pool,
                                                       spdlog::async_overflow_policy::overrun_oldest)) {
     logger->set_level(spdlog::level::trace);
+    // Without memory, spdlog would print its own words.
+    logger->set_error_handler([sink = sink](const std::string&) {
+      ++sink->dropped;
+      ++sink->taken;
+    });
   }
   void say(std::string_view text) {
     ++said;
