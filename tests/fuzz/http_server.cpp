@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <string>
 
 #include "tests/daemon/http_fixture.hpp"
@@ -45,7 +46,10 @@ class Daemon {
       asio::ip::tcp::socket client(loop_);
       client.open(asio::ip::tcp::v4());
       client.set_option(asio::socket_base::linger(true, 0));  // leaves no port in TIME_WAIT
-      client.connect({asio::ip::address_v4::loopback(), server.port()});
+      const asio::ip::tcp::endpoint to(asio::ip::address_v4::loopback(), server.port());
+      // libFuzzer's alarm interrupts calls.
+      while (::connect(client.native_handle(), to.data(), static_cast<socklen_t>(to.size())) != 0 && errno != EISCONN)
+        require(errno == EINTR || errno == EALREADY, "the server listens");
       send(client, first);
       turn();
       send(client, second);
