@@ -86,23 +86,28 @@ class Passing(FaultCase, unittest.TestCase):
         self.assertEqual((run.code, run.incidents()), (0, []), run)
         self.assert_whole(world)
 
+    def answers_once(self, instead):
+        """A proxy that gives this answer to the first request for rows, and the requests that it gave it to."""
+        struck, lock = [], threading.Lock()
+
+        def spoil(request, answer):
+            with lock:
+                if struck or not DATA.search(request):
+                    return answer
+                struck.append(request)
+            return instead()
+
+        proxy = HttpProxy(self.api.url, spoil)
+        self.addCleanup(proxy.stop)
+        return proxy, struck
+
     def test_f31_compressed_answers_that_are_broken_or_grow_without_end_are_asked_for_again(self):
         endless = zlib.compressobj(9, zlib.DEFLATED, 31)
         endless = b"".join(endless.compress(bytes(1 << 20)) for _ in range(300)) + endless.flush()
         for what, body in (("garbage", b"\x1f\x8b\x08 no gzip"), ("cut off", gzip.compress(b'{"data":[]}')[:-6]),
                            ("endless", endless)):
             with self.subTest(what):
-                struck, lock = [], threading.Lock()
-
-                def spoil(request, answer):
-                    with lock:
-                        if struck or not DATA.search(request):
-                            return answer
-                        struck.append(request)
-                    return Answer(200, {"content-encoding": "gzip"}, body)
-
-                proxy = HttpProxy(self.api.url, spoil)
-                self.addCleanup(proxy.stop)
+                proxy, struck = self.answers_once(lambda: Answer(200, {"content-encoding": "gzip"}, body))
                 world = self.world(self.sink("sqlite"), api=proxy.url)
                 run = world.run()
                 self.assertEqual(run.code, 0, run)
@@ -125,17 +130,7 @@ class Passing(FaultCase, unittest.TestCase):
         self.api.fault("quota_short", arg="2", times=1)
         self.waits_two_seconds()
         for until in (lambda: "2", lambda: email.utils.formatdate(time.time() + 3, usegmt=True)):
-            struck, lock = [], threading.Lock()
-
-            def spoil(request, answer):
-                with lock:
-                    if struck or not DATA.search(request):
-                        return answer
-                    struck.append(request)
-                return Answer(429, {"retry-after": until()}, b"")
-
-            proxy = HttpProxy(self.api.url, spoil)
-            self.addCleanup(proxy.stop)
+            proxy, struck = self.answers_once(lambda: Answer(429, {"retry-after": until()}, b""))
             self.waits_two_seconds(api=proxy.url)
             self.assertTrue(struck)
 
