@@ -241,7 +241,7 @@ task<void> Daemon::run_backfill(RunRecord record, RunOptions options, PipelineLo
 
 task<std::string> Daemon::reload() {
   const auto turn = co_await replacing_.acquire();
-  notify_reloading();
+  if (!draining_) notify_reloading();
   std::string said;
   std::optional<Refusal> refusal;
   std::exception_ptr failure;
