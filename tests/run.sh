@@ -32,6 +32,10 @@ report() {  # NAME VERDICT TOTAL BAD SKIPPED SECONDS
   printf '%-22s %-6s %4d tests  %3d s\n' "$1" "$2" "$3" "$6"
   echo "$(($3 - $4 - $5)) $4 $5" >>"$said/totals"
 }
+failures() {  # XML: its test cases that failed, whole
+  [ ! -f "$1" ] || awk '/<testcase /{text = ""; bad = 0} {text = text $0 "\n"} /<(failure|error) /{bad = 1}
+                       /<\/testcase>/ && bad {printf "%s", text}' "$1"
+}
 run() {  # a test program, or a file of tests in Python
   local file=$1 name started=$SECONDS verdict=ok total bad skipped=0 out
   name=$(basename "$file") out=$said/$name
@@ -50,13 +54,13 @@ run() {  # a test program, or a file of tests in Python
   fi
   if [ "$verdict" = FAILED ]; then
     [ "$bad" -gt 0 ] || bad=1   # it crashed, ran out of time, or could not begin
-    cat "$out" "$out.xml" 2>/dev/null | tail -n 200
+    { cat "$out"; failures "$out.xml"; } | tail -n 200
   fi
   total=${total:-0} skipped=${skipped:-0}
   [ "$total" -ge "$bad" ] || total=$bad
   report "$name" "$verdict" "$total" "$bad" "$skipped" $((SECONDS - started))
 }
-export -f report run
+export -f report failures run
 together() {  # A line's files one after the other, as many lines side by side as there are cores
   xargs -P "$(nproc)" -I FILES bash -c 'for file in FILES; do run "$file"; done'
 }

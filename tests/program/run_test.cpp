@@ -95,7 +95,7 @@ TEST_CASE("a command line that is not understood is exit 2; help and version are
 }
 
 TEST_CASE("check, plan, discover and preview tell what is there and load nothing") {
-  SandboxProgram api(with_token());
+  SandboxProgram api(with_token({"--rows-per-day", "5"}));
   Setup setup;
   setup.write(api.url(), "{cron: \"7 * * * *\", timezone: Europe/London}");
   auto check = setup.start({"check", "--connect"});
