@@ -1,62 +1,23 @@
 #include "sinks/sqlite.hpp"
 
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <filesystem>
-#include <random>
-#include <thread>
 
 #include "core/worker.hpp"
 #include "db/sqlite.hpp"
-#include "tests/sinks/conformance.hpp"
+#include "tests/sinks/sqlite_fixture.hpp"
 #include "tests/support/folder.hpp"
-#include "tests/support/world.hpp"
 
 using namespace sluice;
 using namespace sluice::conformance;
+using namespace sluice::test;
 using namespace std::chrono_literals;
 using sqlite::Database;
-using test::Folder;
-using test::World;
 
 namespace {
-
-// A sink on a file, as a process has it.
-struct Process {
-  explicit Process(const std::string& path) : sink(sqlite_sink_at(path, world.executor(), world.clock(), events)) {}
-
-  Published load(const Table& table, const Slice& slice, const std::vector<GivenRow>& rows,
-                 std::optional<std::string> done_to = {}, const std::string& run = "run1") {
-    const LaneId lane("ads", "stream", slice.partition().id, "live");
-    Publication publication;
-    publication.expected_version = world.run(sink->progress(lane, table.name, "")).version;
-    publication.read = static_cast<std::int64_t>(rows.size());
-    publication.done_to = std::move(done_to);
-    const auto opened = world.run(sink->open(table, lane, slice, run, world.clock().now()));
-    auto batch = batch_of(table, rows);
-    world.run(opened->stage(batch));
-    return world.run(opened->publish(publication));
-  }
-
-  World world;
-  test::RecordedEvents events;
-  std::unique_ptr<Sink> sink;
-};
-
-std::vector<GivenRow> rows_of(Day on, int count, int impressions, std::size_t name_size = 3) {
-  std::vector<GivenRow> rows;
-  for (int i = 0; i < count; ++i)
-    rows.push_back({"a", on, std::to_string(1000 + i), impressions, "0.10", std::string(name_size, 'x')});
-  return rows;
-}
-
-Slice day_slice(Day on) {
-  return Slice::days(Partition("a"), on, on + 1);
-}
 
 template <typename F>
 Error error_of(F call) {
@@ -68,163 +29,7 @@ Error error_of(F call) {
   throw std::logic_error("no error came");
 }
 
-// Runs `body` in a process of its own; its result is the exit status.
-pid_t in_child(const std::function<int()>& body) {
-  const auto child = fork();
-  if (child != 0) return child;
-  int status = 99;
-  try {
-    status = body();
-  } catch (...) {
-    status = 98;
-  }
-  _exit(status);
-}
-
-int wait_for(pid_t child) {
-  int status = 0;
-  if (waitpid(child, &status, 0) != child) throw std::logic_error("the child is lost");
-  return status;
-}
-
-const Day first_day(2026, 1, 1);
-constexpr int rows_per_day = 40;
-
-// Day after day, each with the day before it once more, changed: for ever.
-int publish_for_ever(const std::string& path) {
-  Process process(path);
-  const LaneId lane("ads", "stream", "a", "live");
-  auto next =
-      parse_day(process.world.run(process.sink->progress(lane, "insights", "")).done_to.value_or(format_day(first_day)))
-          .value();
-  for (int round = 0;; ++round) {
-    process.load(insights(), day_slice(next), rows_of(next, rows_per_day, round), format_day(next + 1));
-    if (next > first_day) process.load(insights(), day_slice(next - 1), rows_of(next - 1, rows_per_day, -round));
-    next = next + 1;
-  }
-}
-
-// Numbered rows: nothing is missing up to the progress, nothing is there twice or beyond it, and the books add up.
-void check_books(const std::string& path) {
-  Database database(path);
-  CHECK(database.number("SELECT 1 FROM pragma_integrity_check WHERE integrity_check = 'ok'") == 1);
-  const auto version = database.number("SELECT version FROM _sluice_progress").value_or(0);
-  CHECK(database.number("SELECT count(*) FROM _sluice_loads") == version);
-  if (version == 0) return;
-  auto row = database.prepare("SELECT done_to FROM _sluice_progress");
-  REQUIRE(row.step());
-  const auto days = *parse_day(row.text(0)) - first_day;
-  CHECK(database.number("SELECT count(*) FROM insights") == days * rows_per_day);
-  CHECK(database.number("SELECT count(DISTINCT date_start) FROM insights") == days);
-  CHECK(database.number("SELECT count(*) FROM insights WHERE date_start >= (SELECT done_to FROM _sluice_progress)") ==
-        0);
-  CHECK(database.number("SELECT count(*) FROM (SELECT date_start FROM insights GROUP BY 1 HAVING count(*) <> " +
-                        std::to_string(rows_per_day) + ")") == 0);
-  CHECK(database.number("SELECT sum(inserted) - sum(deleted) FROM _sluice_loads") == days * rows_per_day);
-  CHECK(database.number(
-            "SELECT count(*) FROM _sluice_loads WHERE \"read\" <> inserted + updated + unchanged + duplicate + "
-            "quarantined + filtered") == 0);
-  // A window is whole, of one read: half of an update would show two.
-  CHECK(
-      database.number(
-          "SELECT count(*) FROM (SELECT date_start FROM insights GROUP BY 1 HAVING count(DISTINCT impressions) > 1)") ==
-      0);
-}
-
 }  // namespace
-
-TEST_CASE("killed at any instant, SQLite holds whole slices, progress and ledger together") {
-  const Folder folder;
-  const auto path = folder / "warehouse.db";
-  {
-    Process process(path);
-    process.world.run(process.sink->prepare(insights()));
-  }
-  std::mt19937 random(20260302);
-  int longest = 120;  // milliseconds
-  const auto done = [&] { return Database(path).number("SELECT version FROM _sluice_progress").value_or(0); };
-  for (int kill_number = 0; kill_number < 30 || (done() <= 30 && kill_number < 300); ++kill_number) {
-    const auto before = done();
-    const auto child = in_child([&] { return publish_for_ever(path); });
-    REQUIRE(child > 0);
-    std::this_thread::sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<int>(1, longest)(random)));
-    kill(child, SIGKILL);
-    CHECK(WIFSIGNALED(wait_for(child)));
-    check_books(path);
-    if (done() == before) longest = std::min(longest * 2, 2000);  // a slow machine gets little done in a life
-  }
-  CHECK(done() > 30);
-}
-
-namespace {
-
-// Day after day: half of its rows fit, half are quarantined; then the quarantined ones of all days are tried again.
-int replay_for_ever(const std::string& path) {
-  Process process(path);
-  for (int round = 0;; ++round) {
-    const auto reads = process.world.run(process.sink->quarantined_reads("ads", "stream", {}));
-    for (const auto& read : reads) {
-      QuarantineFilter filter;
-      filter.slice = read.slice;
-      const auto rows = process.world.run(process.sink->quarantined("ads", "stream", filter, 1000));
-      const auto slice = parse_slice(read.slice).value();
-      const LaneId lane("ads", "stream", "a", "replay");
-      const auto load = process.world.run(process.sink->open(insights(), lane, slice, read.run, read.started));
-      for (const auto& row : rows) {
-        auto batch = batch_of(insights(), {{"a", slice.day_window()->from, row.raw, 1, "0.10", "x"}});
-        batch.set_raw(row.raw);
-        process.world.run(load->stage(batch));
-      }
-      process.world.run(load->replay(rows));
-    }
-    const LaneId lane("ads", "stream", "a", "live");
-    const auto progress = process.world.run(process.sink->progress(lane, "insights", ""));
-    const auto next = parse_day(progress.done_to.value_or(format_day(first_day))).value();
-    const auto load = process.world.run(
-        process.sink->open(insights(), lane, day_slice(next), "run" + std::to_string(progress.version), Instant()));
-    auto batch = batch_of(insights(), rows_of(next, 10, 1));
-    for (int i = 0; i < 10; ++i) batch.rejects.push_back(Reject{"", "did not fit", "type", std::to_string(2000 + i)});
-    process.world.run(load->stage(batch));
-    Publication publication;
-    publication.expected_version = progress.version;
-    publication.read = 20;
-    publication.done_to = format_day(next + 1);
-    process.world.run(load->publish(publication));
-  }
-}
-
-}  // namespace
-
-TEST_CASE("killed at any instant of a replay, each row is in the table or in the quarantine, and in one of them") {
-  const Folder folder;
-  const auto path = folder / "warehouse.db";
-  {
-    Process process(path);
-    process.world.run(process.sink->prepare(insights()));
-  }
-  std::mt19937 random(20260303);
-  int longest = 120;  // milliseconds
-  const auto done = [&] {
-    return Database(path).number("SELECT count(*) FROM _sluice_loads WHERE lane = 'replay'").value_or(0);
-  };
-  for (int kill_number = 0; kill_number < 30 || (done() <= 30 && kill_number < 300); ++kill_number) {
-    const auto before = done();
-    const auto child = in_child([&] { return replay_for_ever(path); });
-    REQUIRE(child > 0);
-    std::this_thread::sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<int>(1, longest)(random)));
-    kill(child, SIGKILL);
-    CHECK(WIFSIGNALED(wait_for(child)));
-    Database database(path);
-    const auto days = database.number("SELECT version FROM _sluice_progress").value_or(0);
-    const auto loaded = database.number("SELECT count(*) FROM insights").value();
-    const auto waiting = database.number("SELECT count(*) FROM _sluice_quarantine").value();
-    CHECK(loaded + waiting == days * 20);
-    CHECK(waiting <= 10);
-    CHECK(database.number("SELECT coalesce(sum(inserted), 0) FROM _sluice_loads") == loaded);
-    if (done() == before) longest = std::min(longest * 2, 2000);
-  }
-  CHECK(done() > 30);
-}
 
 // In a child, since the limit holds for the whole process.
 TEST_CASE("a full disk while publishing loses nothing, says what to do, and the slice goes through later") {
