@@ -23,7 +23,6 @@ namespace http = beast::http;
 using asio::ip::tcp;
 
 constexpr Duration refusal_delay = std::chrono::milliseconds(200);  // of a wrong token: slows guessing down
-constexpr std::string_view crowded = R"({"status":503,"detail":"too many connections are open"})";
 
 // OWASP secure headers; nothing that is served is for a browser to show.
 constexpr std::pair<std::string_view, std::string_view> security_headers[] = {
@@ -57,6 +56,7 @@ std::string head_of(const ServerReply& reply, unsigned version, bool keep) {
   for (const auto& [name, value] : security_headers) add(name, value);
   if (!reply.allow.empty()) add("Allow", reply.allow);
   if (reply.status == 401) add("WWW-Authenticate", "Bearer");
+  if (reply.status == 503) add("Retry-After", "1");
   if (keep != (version >= 11)) add("Connection", keep ? "keep-alive" : "close");
   if (reply.follow)
     add("Transfer-Encoding", "chunked");
@@ -334,13 +334,10 @@ task<void> HttpServer::Impl::accept(TaskGroup& sessions) {
     const auto client = socket.remote_endpoint(fault).address();
     if (fault) continue;  // it has left already
     if (crowded_by(client, sessions.running() - 1)) {
+      const auto reply = problem(503, "too many connections are open");
       error_code ignored;
       socket.non_blocking(true, ignored);
-      socket.write_some(asio::buffer(fmt::format("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
-                                                 "Content-Type: application/problem+json\r\nRetry-After: 1\r\n"
-                                                 "Content-Length: {}\r\n\r\n{}",
-                                                 crowded.size(), crowded)),
-                        ignored);
+      socket.write_some(asio::buffer(head_of(reply, 11, false) + reply.body), ignored);
       continue;
     }
     sessions.spawn(session(std::move(socket), client));

@@ -138,6 +138,7 @@ TEST_CASE("connections beyond the limit are turned away, and room comes back") {
     const auto refused = parse_exchange(extra.receive());
     CHECK(refused.status == 503);
     CHECK(nlohmann::json::parse(refused.body)["detail"] == "too many connections are open");
+    CHECK_THAT(refused.head, Catch::Contains("Retry-After: 1\r\n") && Catch::Contains("Connection: close\r\n"));
   }
   std::this_thread::sleep_for(500ms);
   CHECK(ask(server, "GET /livez").status == 200);
