@@ -185,16 +185,20 @@ void bring_up_to_date(Database& database) {
   transaction.commit();
 }
 
-std::unique_ptr<Database> open_state(const std::string& path, sqlite::Access access) {
+void must_be_there(const std::string& path) {
   std::error_code hidden;
+  if (std::filesystem::exists(path, hidden)) return;
+  throw Error(
+      Remedy::give_up,
+      hidden ? fmt::format("the state {} cannot be seen: {}; ask as sluice's user or as root", path, hidden.message())
+             : fmt::format("there is no state at {}: nothing has run yet, or state.url is another", path));
+}
+
+std::unique_ptr<Database> open_state(const std::string& path, sqlite::Access access) {
   if (access == sqlite::Access::read_write)
     make_file(path);
-  else if (!std::filesystem::exists(path, hidden) && hidden)
-    throw Error(Remedy::give_up, fmt::format("the state {} cannot be seen: {}; ask as sluice's user or as root", path,
-                                             hidden.message()));
-  else if (!std::filesystem::exists(path, hidden))
-    throw Error(Remedy::give_up,
-                fmt::format("there is no state at {}: nothing has run yet, or state.url is another", path));
+  else
+    must_be_there(path);
   auto database = std::make_unique<Database>(path, access);
   if (version_of(*database) < schema_version && access == sqlite::Access::read_write) bring_up_to_date(*database);
   const auto version = version_of(*database);
