@@ -14,6 +14,8 @@ A_LANE = "stream = 'insights' AND lane = 'live'"
 class Checker(FaultCase):
     """Each test spoils the rows or the books of a whole load, and takes the damage back."""
 
+    ads = 40  # on any day, several of each account deliver
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -14,7 +14,7 @@ import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from checker import Contents, Footprint, Layout, faults_of
-from programs import TOKEN, Api, Program, built, fetch, free_port
+from programs import TODAY, TOKEN, Api, Program, built, fetch, free_port
 from sinks import Postgres, Sqlite
 
 DAYS = 4  # before today; with a first day, all runs load the same days, however many of them it takes
@@ -32,7 +32,7 @@ FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
 def streams_of(pipeline):
-    window = {"start": datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(DAYS)}
+    window = {"start": TODAY - datetime.timedelta(DAYS)}
     a_day = {**window, "lookback": "2d", "slice": "1d"}
     return {
         "facebook": {"campaigns": {}, "insights": {"level": "ad", "window": {**window, "lookback": "2d"}}},

@@ -49,8 +49,10 @@ struct Setup {
   }
 };
 
+// As it was when it was first asked: a midnight meanwhile changes nothing.
 inline Day today() {
-  return day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+  static const Day day = day_of(std::chrono::floor<Duration>(std::chrono::system_clock::now()), utc());
+  return day;
 }
 
 inline std::vector<std::string> today_frozen() {

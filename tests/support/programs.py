@@ -13,6 +13,7 @@ import urllib.request
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TOKEN = "EAAcanary0123456789token"
+TODAY = datetime.datetime.now(datetime.timezone.utc).date()  # of all worlds, though a midnight pass meanwhile
 
 
 def run(command, **options):
@@ -104,7 +105,7 @@ class Api:
     are further options of sluice-sandbox."""
 
     def __init__(self, delay, *more, ads=50, days_ahead=0):
-        today = datetime.datetime.now(datetime.timezone.utc).date() + datetime.timedelta(days_ahead)
+        today = TODAY + datetime.timedelta(days_ahead)
         self._process = subprocess.Popen(
             [built() / "sluice-sandbox", "--token", TOKEN, "--today", str(today), "--accounts", "2", "--ads", str(ads),
              "--report-delay", delay, "--exit-with-parent", *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -135,7 +136,7 @@ class Api:
 
 
 # Without one, the lookback of a first load that was interrupted reaches before its first day.
-FIRST_DAY = datetime.datetime.now(datetime.timezone.utc).date() - datetime.timedelta(28)
+FIRST_DAY = TODAY - datetime.timedelta(28)
 
 
 def configuration(port, api, folder, schedule, token):
