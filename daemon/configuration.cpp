@@ -16,7 +16,7 @@
 
 #include "core/error.hpp"
 #include "daemon/pipelines.hpp"
-#include "daemon/state.hpp"
+#include "daemon/state_file.hpp"
 #include "daemon/yaml.hpp"
 
 namespace sluice {

@@ -70,8 +70,4 @@ class SqliteStateStore final : public StateStore, public QuotaStore {
   Worker worker_;  // last: it is joined before anything that its calls use goes away
 };
 
-// Where the state lies when the file does not say: $STATE_DIRECTORY/state.db (systemd), else
-// $XDG_STATE_HOME/sluice/state.db, else ~/.local/state/sluice/state.db.
-std::string default_state_path();
-
 }  // namespace sluice

@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "daemon/lock.hpp"
+#include "daemon/state_file.hpp"
 #include "tests/support/folder.hpp"
 #include "tests/support/world.hpp"
 
