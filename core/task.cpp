@@ -46,6 +46,18 @@ bool is_cancellation(const std::exception_ptr& error) {
   }
 }
 
+namespace {
+
+// A thread that cannot be made is said by the standard library's exception, or by Boost's.
+template <typename E>
+Error system_failure(const E& error, const std::string& message) {
+  const std::error_code code = error.code();
+  if (code != std::errc::resource_unavailable_try_again) return {Remedy::give_up, message};
+  return {Remedy::retry, "no thread can be made: give the process more of them (TasksMax=, ulimit -u) or more memory"};
+}
+
+}  // namespace
+
 Error error_of(const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
@@ -53,14 +65,12 @@ Error error_of(const std::exception_ptr& failure) {
     return e;
   } catch (const boost::system::system_error& e) {
     if (e.code() == asio::error::operation_aborted) throw;
-    return Error(Remedy::give_up, e.code().message());  // what() of Beast and Asio holds a signature
+    return system_failure(e, e.code().message());  // what() of Beast and Asio holds a signature
   } catch (const std::bad_alloc&) {
     return Error(Remedy::retry,
                  "no memory is left: give the process more (MemoryMax=, ulimit -v), or lower limits.memory");
   } catch (const std::system_error& e) {
-    if (e.code() != std::errc::resource_unavailable_try_again) return Error(Remedy::give_up, e.what());
-    return Error(Remedy::retry,
-                 "no thread can be made: give the process more of them (TasksMax=, ulimit -u) or more memory");
+    return system_failure(e, e.what());
   } catch (const std::exception& e) {
     return Error(Remedy::give_up, e.what());
   }

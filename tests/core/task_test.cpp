@@ -273,3 +273,15 @@ TEST_CASE("between two long pieces of work the loop turns some times for what is
   for (std::size_t at = log.find('L'), next; (next = log.find('L', at + 1)) != log.npos; at = next)
     CHECK(next - at > 4);
 }
+
+TEST_CASE("that no thread can be made passes, whoever says it; other refusals of the system do not") {
+  const auto of = [](const auto& failure) { return error_of(std::make_exception_ptr(failure)); };
+  const auto none = std::make_error_code(std::errc::resource_unavailable_try_again);
+  for (const auto& error : {of(std::system_error(none)), of(boost::system::system_error(none))}) {
+    CHECK(error.remedy() == Remedy::retry);
+    CHECK_THAT(error.what(), Catch::StartsWith("no thread can be made: "));
+  }
+  const auto broken = std::make_error_code(std::errc::broken_pipe);
+  for (const auto& error : {of(std::system_error(broken)), of(boost::system::system_error(broken))})
+    CHECK(error.remedy() == Remedy::give_up);
+}
