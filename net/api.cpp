@@ -122,9 +122,14 @@ task<Api::Exchange> Api::repeat(ApiRequest request, BodyReader* reader) {
   while (true) {
     co_await wait_turn(request, attempts);
     const auto served = clock_.uptime();
-    co_await keep_quotas();  // before it is sent: what is spent is spent, whatever becomes of this process
     Semaphore::Permit permit;
-    if (request.in_flight) permit = co_await request.in_flight->acquire();
+    try {
+      co_await keep_quotas();  // before it is sent: what is spent is spent, whatever becomes of this process
+      if (request.in_flight) permit = co_await request.in_flight->acquire();
+    } catch (...) {
+      take(request, -request.cost);
+      throw;
+    }
     attempts.waited += clock_.uptime() - served;
     if (shut(request)) {  // since its turn came
       permit.release();

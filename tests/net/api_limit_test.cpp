@@ -250,6 +250,28 @@ TEST_CASE("a caller that goes away while it waits leaves its turn to the next") 
   CHECK(bench.http.requests()[1].at == 10s);
 }
 
+TEST_CASE("a caller that goes away before it is served gives its tokens back") {
+  Bench bench;
+  bench.options.limit = RateLimit{0.1, 1, 0.75, 0.3};
+  bench.http.answer_with([](const HttpRequest&) { return HttpResponse(200, {}, ""); });
+  Semaphore full(bench.world.executor(), 1);
+  const auto body = [&]() -> task<void> {
+    const auto taken = co_await full.acquire();
+    TaskGroup leaving(bench.world.executor());
+    std::vector<Duration> done;
+    auto leaves = get("/leaves");
+    leaves.in_flight = &full;
+    leaving.spawn(bench.call_and_note(std::move(leaves), done));
+    co_await bench.world.clock().sleep_for(1s);
+    leaving.cancel();
+    co_await leaving.join();
+    co_await bench.call_and_note(get("/next"), done);
+  };
+  bench.world.run(body());
+  CHECK(bench.http.lines() == std::vector<std::string>{"GET /next"});
+  CHECK(bench.http.requests()[0].at == 1s);
+}
+
 TEST_CASE("a long pause can be cancelled") {
   Bench bench;
   bench.http.expect("GET /me").reply(429, "", {{"Retry-After", "3600"}});
