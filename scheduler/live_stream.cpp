@@ -11,11 +11,15 @@ LiveStream::LiveStream(const StreamPlan& plan, std::string pipeline, RunContext&
       altering_(context.executor, 1) {}
 
 task<void> LiveStream::prepare() {
-  const auto current = plan_;
-  const auto changes = co_await context_.sink.sink.prepare(current->table);
+  auto plan = plan_;
+  co_await prepare(std::move(plan));
+}
+
+task<void> LiveStream::prepare(std::shared_ptr<const StreamPlan> plan) {
+  const auto changes = co_await context_.sink.sink.prepare(plan->table);
   for (const auto& [column, action] : changes) {
-    SchemaChanged change{pipeline_, current->name, column, action, {}};
-    change.message = fmt::format("table {}: column {}: {}", current->table.name, column, action);
+    SchemaChanged change{pipeline_, plan->name, column, action, {}};
+    change.message = fmt::format("table {}: column {}: {}", plan->table.name, column, action);
     context_.events.emit(change);
   }
 }
@@ -42,8 +46,11 @@ task<void> LiveStream::add_fields(std::map<std::string, DataType> fields) {
     }
   }
   if (!changed) co_return;
-  plan_ = std::move(extended);
-  co_await prepare();
+  // In force once the table has the columns: a slice that begins meanwhile, or after this failed, meets the fields
+  // anew.
+  std::shared_ptr<const StreamPlan> fresh = std::move(extended);
+  co_await prepare(fresh);
+  plan_ = std::move(fresh);
 }
 
 void LiveStream::refuse(const std::string& path, const std::string& why) {

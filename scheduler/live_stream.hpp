@@ -25,6 +25,7 @@ class LiveStream {
   void note_unknown(const std::map<std::string, DataType>& fields);
 
  private:
+  task<void> prepare(std::shared_ptr<const StreamPlan> plan);
   void refuse(const std::string& path, const std::string& why);
 
   std::shared_ptr<const StreamPlan> plan_;

@@ -88,6 +88,22 @@ TEST_CASE("a new field is added to the table and the slice is read again with it
   CHECK(f.events.of<SchemaChanged>()[0].action == "column_added");
 }
 
+TEST_CASE("a new field whose column cannot be added at once is tried again with the slice") {
+  Fixture f;
+  f.options.parallel = 1;
+  f.pipeline.streams[0].spec.new_fields = NewFields::add;
+  f.connector.answers["a/2026-03-02"].unknown = {{"fresh", DataType(Type::text)}};
+  // The table was prepared by then: the next time is for the new column.
+  f.sink.before_publish = [&f](const Slice& slice) -> task<void> {
+    if (slice.id() == "a/2026-03-01") f.sink.fail_prepares.emplace_back(Remedy::retry, "another session holds a lock");
+    co_return;
+  };
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.sink.fail_prepares.empty());
+  CHECK(f.sink.columns["days"] == std::vector<std::string>{"account", "day", "n", "fresh"});
+  CHECK(f.sink.rows["days"].size() == 6);
+}
+
 TEST_CASE("a field inside an object gets a column that reads it by its path, named for every sink") {
   Fixture f;
   f.pipeline.streams[0].spec.new_fields = NewFields::add;
