@@ -102,9 +102,6 @@ task<void> FacebookAds::check_token(std::vector<Finding>& findings) {
 
 task<void> FacebookAds::check_accounts(std::vector<Finding>& findings) {
   const auto accounts = co_await accounts_.fetch();
-  if (accounts.empty())
-    findings.emplace_back(Finding::Level::error,
-                          "the token can read no ad account: assign one to its user in Meta Business settings");
   for (const auto& account : accounts) {
     if (account.active)
       findings.emplace_back(Finding::Level::ok, fmt::format("ad account {} \"{}\", days are those of {}", account.id,

@@ -90,6 +90,8 @@ task<std::vector<Partition>> Accounts::fetch_all() {
       if (std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(partition));
     }
   }
+  if (all.empty())
+    throw Error(Remedy::give_up, "the token can read no ad account: assign one to its user in Meta Business settings");
   co_return all;
 }
 

@@ -8,7 +8,8 @@
 
 namespace sluice::facebook {
 
-// The ad accounts that a source reads: those that the file names, or all that the token can see.
+// The ad accounts that a source reads: those that the file names, or all that the token can see. Throws where none of
+// them can be read.
 class Accounts {
  public:
   explicit Accounts(GraphApi& api);

@@ -95,15 +95,28 @@ class Run {
     co_await patiently([&stream] { return stream.prepare(); });
     co_await warn_if_renamed(plan);
     const auto partitions = co_await context_.source.connector.partitions(plan.spec);
-    TaskGroup group(context_.executor);
+    if (partitions.empty())
+      throw Error(Remedy::give_up, fmt::format("there is nothing to read: {} has no account or event for it; see "
+                                               "`sluice check --connect`",
+                                               pipeline_.source));
+    report_vanished(plan, partitions);
     std::vector<std::optional<Instant>> read(partitions.size());
-    for (std::size_t i = 0; i < partitions.size(); ++i)
-      if (is_active(plan, partitions[i])) group.spawn(supervise_partition(stream, partitions[i], read[i]));
-    co_await group.join();
+    co_await load_partitions(stream, partitions, read);
     if (options_.backfill) co_return;
     move_watermark(plan, partitions, read);
     const auto quarantined = co_await context_.sink.sink.count_quarantined(pipeline_.name, plan.name);
     context_.events.emit(QuarantineSize{pipeline_.name, plan.name, quarantined});
+  }
+
+  // Notes of each active one when the read of its newest published window began. A coroutine of its own: a run that is
+  // cancelled just as its partitions have come is stopped at this call, and not between the spawning and the join.
+  task<void> load_partitions(LiveStream& stream, const std::vector<Partition>& partitions,
+                             std::vector<std::optional<Instant>>& read) {
+    const auto plan = stream.plan();
+    TaskGroup group(context_.executor);
+    for (std::size_t i = 0; i < partitions.size(); ++i)
+      if (is_active(*plan, partitions[i])) group.spawn(supervise_partition(stream, partitions[i], read[i]));
+    co_await group.join();
   }
 
   // A call to the sink outside of slices: a server that restarts or fails over is asked again, as slices are.
@@ -145,6 +158,20 @@ class Run {
           Notice{Level::warning, pipeline_.name, plan.name,
                  fmt::format("{} ({}) is left out: {}", partition.id, partition.name, partition.inactive_reason)});
     return false;
+  }
+
+  // An account that was read by this process before and that the source names no more would end without a word.
+  void report_vanished(const StreamPlan& plan, const std::vector<Partition>& partitions) {
+    std::erase_if(context_.remembered.watermarks, [&](const auto& entry) {
+      const auto& id = std::get<2>(entry.first);
+      if (entry.first != std::tie(pipeline_.name, plan.name, id)) return false;
+      if (std::any_of(partitions.begin(), partitions.end(), [&](const Partition& p) { return p.id == id; }))
+        return false;
+      context_.events.emit(
+          Notice{Level::warning, pipeline_.name, plan.name,
+                 fmt::format("{} is left out: {} does not list it any more; its rows stay", id, pipeline_.source)});
+      return true;
+    });
   }
 
   task<void> supervise_partition(LiveStream& stream, const Partition& partition, std::optional<Instant>& newest_read) {

@@ -33,6 +33,18 @@ TEST_CASE("accounts that are none, stand twice, or are an empty list are refused
   CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(fb.stream("ads"))), Catch::Contains("is no ad account"));
 }
 
+TEST_CASE("a token without any ad account is a failure, in a run and in a check") {
+  Facebook fb("page_size: 500");
+  fb.http.expect("GET /v26.0/me/adaccounts").reply(200, rows({}));
+  CHECK_THROWS_WITH(fb.world.run(fb.connector->partitions(fb.stream("ads"))),
+                    Catch::Contains("the token can read no ad account: assign one"));
+  fb.http.expect("GET /v26.0/me").reply(200, R"({"name":"Ada"})");
+  fb.http.expect("GET /v26.0/me/adaccounts").reply(200, rows({}));
+  const auto findings = fb.world.run(fb.connector->check());
+  CHECK(findings.back().level == Finding::Level::error);
+  CHECK_THAT(findings.back().message, Catch::Contains("the token can read no ad account: assign one"));
+}
+
 TEST_CASE("an account that Meta lists twice is one") {
   Facebook fb("page_size: 500");
   const auto account = R"({"account_id":"1","name":"One","timezone_name":"UTC"})";

@@ -1,3 +1,6 @@
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/post.hpp>
+
 #include "tests/scheduler/run_fixture.hpp"
 
 using namespace sluice;
@@ -124,6 +127,28 @@ TEST_CASE("an inactive partition is reported once and left out") {
   CHECK(f.run().outcome == Outcome::succeeded);
   CHECK(f.events.of<Notice>().size() == 1);
   CHECK(f.events.of<WatermarkMoved>().size() == 2);
+}
+
+TEST_CASE("an account that the source does not list any more is reported once") {
+  Fixture f;
+  f.pipeline.source = "api";
+  f.connector.accounts.emplace_back("b");
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.events.of<Notice>().empty());
+  f.connector.accounts.pop_back();
+  CHECK(f.run().outcome == Outcome::succeeded);
+  CHECK(f.run().outcome == Outcome::succeeded);
+  REQUIRE(f.events.of<Notice>().size() == 1);
+  CHECK(f.events.of<Notice>()[0].message == "b is left out: api does not list it any more; its rows stay");
+}
+
+TEST_CASE("a source without any account or event is a failure") {
+  Fixture f;
+  f.pipeline.source = "api";
+  f.connector.accounts.clear();
+  const auto ended = f.run();
+  CHECK(ended.outcome == Outcome::failed);
+  CHECK_THAT(ended.message, Catch::StartsWith("days: there is nothing to read: api has no account or event for it"));
 }
 
 TEST_CASE("an empty answer for a window with rows is asked for once more, then believed") {
@@ -273,6 +298,46 @@ TEST_CASE("a sink that is away while the table is prepared is asked again; one t
   h.sink.fail_prepares = std::vector<Error>(4, Error(Remedy::retry, "it is gone"));
   CHECK(h.run().message == "days: it is gone");
   CHECK(h.sink.fail_prepares.size() == 1);
+}
+
+namespace {
+
+// Cancels the group, and waits until that has arrived, but not so that it ends the wait.
+task<void> cancel_and_wait(TaskGroup& group) {
+  const auto executor = co_await asio::this_coro::executor;
+  co_await asio::post(executor, asio::use_awaitable);
+  group.cancel();
+  asio::steady_timer done(executor, asio::steady_timer::time_point::max());
+  std::function<void(int)> turn = [&](int left) {
+    if (left == 0) done.cancel();
+    if (left > 0) asio::post(executor, [&turn, left] { turn(left - 1); });
+  };
+  turn(50);
+  error_code ignored;
+  co_await done.async_wait(
+      asio::bind_cancellation_slot(asio::cancellation_slot(), asio::redirect_error(asio::use_awaitable, ignored)));
+}
+
+}  // namespace
+
+TEST_CASE("a run that is cancelled in the moment in which its partitions come ends as cancelled") {
+  Fixture f;
+  RunRecord record;
+  record.id = "run";
+  record.pipeline = "p";
+  RunEnded ended;
+  const auto run = [](Fixture& x, RunRecord& r, RunEnded& told) -> task<void> {
+    told = co_await run_pipeline(x.pipeline, r, x.options, x.context);
+  };
+  const auto body = [&]() -> task<void> {
+    TaskGroup group(f.world.executor());
+    f.connector.listing = [&group] { return cancel_and_wait(group); };
+    group.spawn(run(f, record, ended));
+    co_await group.join();
+  };
+  f.world.run(body());
+  CHECK(ended.outcome == Outcome::cancelled);
+  CHECK(f.connector.reads.empty());
 }
 
 TEST_CASE("when the partitions cannot be listed the run fails with that message") {

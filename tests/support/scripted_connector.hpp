@@ -32,6 +32,7 @@ class ScriptedConnector final : public Connector {
   std::vector<StreamSpec> specs;   // what each read was asked for
   int now_reading = 0, most_reading = 0;
   std::optional<Error> partitions_error;
+  std::function<task<void>()> listing;  // waited for before the partitions are given
   std::string waits_for;
   std::string broken_account;  // of which nothing can be said without an exception that is no Error
 
@@ -52,6 +53,7 @@ class ScriptedConnector final : public Connector {
   task<std::map<std::string, DataType>> types(const StreamSpec&) override { co_return known_types; }
   task<std::vector<Partition>> partitions(const StreamSpec&) override {
     if (partitions_error) throw *partitions_error;
+    if (listing) co_await listing();
     co_return accounts;
   }
   task<std::string> horizon(const StreamSpec&, const Partition&, Instant at) override { co_return format_instant(at); }
