@@ -1,9 +1,9 @@
 #include "daemon/metrics.hpp"
 
 #include <prometheus/counter.h>
+#include <prometheus/family.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
-#include <prometheus/registry.h>
 
 #include "daemon/metrics_process.hpp"
 #include "daemon/metrics_text.hpp"
@@ -34,13 +34,18 @@ double seconds(Instant t) {
   return seconds(t.time_since_epoch());
 }
 
+// By name, as /metrics has them.
+using Families = std::map<std::string, const prometheus::Collectable*>;
+
 // One metric with its labels; the first label names what is configured.
 template <typename T>
 class Series {
  public:
-  Series(prometheus::Registry& registry, const std::string& name, const std::string& help, Values labels,
-         Buckets buckets = {})
-      : family_(make(registry, name, help)), labels_(std::move(labels)), buckets_(std::move(buckets)) {}
+  Series(Families& families, const std::string& name, const std::string& help, Values labels, Buckets buckets)
+      : family_(name, help, {}), labels_(std::move(labels)), buckets_(std::move(buckets)) {
+    families.emplace(name, &family_);
+  }
+  Series(const Series&) = delete;
 
   T& at(const Values& values) {
     auto& metric = series_[values];
@@ -64,14 +69,6 @@ class Series {
   }
 
  private:
-  static prometheus::Family<T>& make(prometheus::Registry& registry, const std::string& name, const std::string& help) {
-    if constexpr (std::is_same_v<T, Counter>)
-      return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
-    else if constexpr (std::is_same_v<T, Gauge>)
-      return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
-    else
-      return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
-  }
   T& add(const Values& values) {
     prometheus::Labels labels;
     for (std::size_t i = 0; i < labels_.size(); ++i) labels.emplace(labels_[i], values.at(i));
@@ -81,7 +78,7 @@ class Series {
       return family_.Add(labels);
   }
 
-  prometheus::Family<T>& family_;
+  prometheus::Family<T> family_;
   Values labels_;
   Buckets buckets_;
   std::map<Values, T*> series_;
@@ -108,7 +105,7 @@ const Values retry_reasons{"throttled", "server_error", "timeout", "connection",
 }  // namespace
 
 struct Metrics::Impl {
-  prometheus::Registry registry;
+  Families families;
   std::set<std::string> pipelines, sources, sinks;
   std::set<std::string> disabled;  // of the pipelines
   std::set<std::pair<std::string, std::string>> streams;
@@ -127,7 +124,7 @@ struct Metrics::Impl {
 
   template <typename T>
   Series<T> series(const std::string& name, const std::string& help, Values labels, Buckets buckets = {}) {
-    return Series<T>(registry, "sluice_" + name, help, std::move(labels), std::move(buckets));
+    return Series<T>(families, "sluice_" + name, help, std::move(labels), std::move(buckets));
   }
 
   Series<Gauge> build_info = series<Gauge>("build_info", "Always 1; the labels say what runs.", {"version", "commit"});
@@ -446,9 +443,12 @@ void Metrics::set_dropped_log_lines(std::int64_t lines) {
 }
 
 std::string Metrics::text() const {
-  auto families = impl_->registry.Collect();
-  for (auto& family : process_metrics()) families.push_back(std::move(family));
-  return metrics_text(std::move(families));
+  std::string text;
+  for (const auto& family : process_metrics()) append_text(text, family);
+  // One after the other: a copy of all of them at once would be several times the text.
+  for (const auto& [name, one] : impl_->families)
+    for (const auto& family : one->Collect()) append_text(text, family);
+  return text;
 }
 
 }  // namespace sluice

@@ -15,6 +15,8 @@ using prometheus::MetricType;
 
 class TextWriter {
  public:
+  explicit TextWriter(std::string& text) : text_(text) {}
+
   void write(const prometheus::MetricFamily& family) {
     line("# HELP ", family.name, " ");
     escape(family.help, false);
@@ -32,7 +34,6 @@ class TextWriter {
         sample(family.name, "", *metric, "",
                family.type == MetricType::Counter ? metric->counter.value : metric->gauge.value);
   }
-  std::string take() { return std::move(text_); }
 
  private:
   static const char* type_of(MetricType type) {
@@ -99,17 +100,13 @@ class TextWriter {
     return {digits, end};
   }
 
-  std::string text_;
+  std::string& text_;
 };
 
 }  // namespace
 
-std::string metrics_text(std::vector<prometheus::MetricFamily> families) {
-  std::sort(families.begin(), families.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-  TextWriter writer;
-  for (const auto& family : families)
-    if (!family.metric.empty()) writer.write(family);
-  return writer.take();
+void append_text(std::string& text, const prometheus::MetricFamily& family) {
+  if (!family.metric.empty()) TextWriter(text).write(family);
 }
 
 }  // namespace sluice

@@ -21,22 +21,29 @@ MetricFamily family(std::string name, MetricType type, std::vector<ClientMetric>
   return {std::move(name), "What it is.", type, std::move(metrics)};
 }
 
+std::string text_of(const MetricFamily& family) {
+  std::string text;
+  append_text(text, family);
+  return text;
+}
+
 std::string value_of(double value) {
-  const auto text = metrics_text({family("g", MetricType::Gauge, {series({}, value)})});
+  const auto text = text_of(family("g", MetricType::Gauge, {series({}, value)}));
   const auto start = text.rfind("\ng ") + 3;
   return text.substr(start, text.size() - start - 1);
 }
 
 }  // namespace
 
-TEST_CASE("metrics as text: families by name, series by their labels, none for families without any") {
-  CHECK(metrics_text({family("b_total", MetricType::Counter,
-                             {series({{"of", "y"}, {"with", "1"}}, 2), series({{"of", "x"}, {"with", "2"}}, 3),
-                              series({{"of", "x"}, {"with", "1"}}, 4)}),
-                      family("c", MetricType::Gauge, {}), family("a", MetricType::Gauge, {series({}, -1.5)})}) ==
+TEST_CASE("metrics as text: series by their labels, nothing for a family without any") {
+  CHECK(text_of(family("a", MetricType::Gauge, {series({}, -1.5)})) ==
         "# HELP a What it is.\n"
         "# TYPE a gauge\n"
-        "a -1.5\n"
+        "a -1.5\n");
+  CHECK(text_of(family("c", MetricType::Gauge, {})).empty());
+  CHECK(text_of(family("b_total", MetricType::Counter,
+                       {series({{"of", "y"}, {"with", "1"}}, 2), series({{"of", "x"}, {"with", "2"}}, 3),
+                        series({{"of", "x"}, {"with", "1"}}, 4)})) ==
         "# HELP b_total What it is.\n"
         "# TYPE b_total counter\n"
         "b_total{of=\"x\",with=\"1\"} 4\n"
@@ -47,7 +54,7 @@ TEST_CASE("metrics as text: families by name, series by their labels, none for f
 TEST_CASE("metrics as text: what a label or a help text may not hold is escaped") {
   auto gauge = family("g", MetricType::Gauge, {series({{"of", "a\\b\"c\nd"}})});
   gauge.help = "a\\b\"c\nd";
-  CHECK(metrics_text({gauge}) ==
+  CHECK(text_of(gauge) ==
         "# HELP g a\\\\b\"c\\nd\n"
         "# TYPE g gauge\n"
         "g{of=\"a\\\\b\\\"c\\nd\"} 0\n");
@@ -72,7 +79,7 @@ TEST_CASE("metrics as text: a histogram has its buckets, the last of them withou
   metric.histogram.bucket = {{1, 0.5}, {3, 2}};
   metric.histogram.sample_count = 4;
   metric.histogram.sample_sum = 12.25;
-  CHECK(metrics_text({family("h", MetricType::Histogram, {metric})}) ==
+  CHECK(text_of(family("h", MetricType::Histogram, {metric})) ==
         "# HELP h What it is.\n"
         "# TYPE h histogram\n"
         "h_bucket{of=\"x\",le=\"0.5\"} 1\n"
