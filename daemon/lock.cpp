@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,13 +55,22 @@ std::string lock_file(const std::string& dir, const std::string& pipeline) {
   return fmt::format("{}/{}{}", dir, encoded(pipeline), ending);
 }
 
-// By a shared lock, taken for an instant.
+// The whole file, for as long as the file is open. Of its kinds of lock, Linux can be asked only about this one without
+// taking it, and who takes it for an instant is in another's way.
+struct flock whole_file() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
 bool file_is_held(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0) return errno != ENOENT;
-  const bool held = flock(file, LOCK_SH | LOCK_NB) != 0;
+  auto lock = whole_file();
+  const bool free = fcntl(file, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
   close(file);
-  return held;
+  return !free;
 }
 
 std::string describe_self(const std::string& who) {
@@ -105,11 +113,13 @@ std::optional<PipelineLock> try_lock_pipeline(const std::string& dir, const std:
   const auto path = lock_file(dir, pipeline);
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file < 0) fail(path, "opened", errno);
-  if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+  const auto whole = whole_file();
+  if (fcntl(file, F_OFD_SETLK, &whole) != 0) {
     const int error = errno;
-    if (error == EWOULDBLOCK) holder = read_holder(file);
+    const bool held = error == EAGAIN || error == EACCES;
+    if (held) holder = read_holder(file);
     close(file);
-    if (error != EWOULDBLOCK) fail(path, "taken", error);
+    if (!held) fail(path, "taken", error);
     return {};
   }
   PipelineLock lock(file);

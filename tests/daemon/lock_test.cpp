@@ -4,9 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "core/error.hpp"
 #include "tests/support/folder.hpp"
@@ -112,4 +114,22 @@ TEST_CASE("a folder that cannot be used is named") {
 
 TEST_CASE("the locks lie beside the state") {
   CHECK(lock_folder("/var/lib/sluice/state.db") == "/var/lib/sluice/locks");
+}
+
+TEST_CASE("who looks whether a pipeline is held is in nobody's way") {
+  const Folder folder;
+  const auto dir = folder / "locks";
+  std::string holder;
+  REQUIRE(try_lock_pipeline(dir, "p", "sluice run", holder));
+  std::atomic<bool> ended = false;
+  std::int64_t looks = 0;
+  std::thread looker([&] {
+    for (; !ended; ++looks) lock_is_held(dir, "p");
+  });
+  int taken = 0;
+  while (taken < 2000 && try_lock_pipeline(dir, "p", "sluice run", holder)) ++taken;
+  ended = true;
+  looker.join();
+  CHECK(taken == 2000);
+  CHECK(looks > 0);
 }
