@@ -139,12 +139,11 @@ task<void> SqliteStateStore::write_queued(std::shared_ptr<Write> mine) {
 }
 
 task<void> SqliteStateStore::commit_waiting() {
-  writing_ = true;
-  const auto batch = std::exchange(waiting_, {});
+  const auto batch = std::make_shared<std::deque<std::shared_ptr<Write>>>();
   auto commit = [this, batch] {
     auto& db = database();
     sqlite::Transaction transaction(db);
-    for (const auto& one : batch) {
+    for (const auto& one : *batch) {
       db.exec("SAVEPOINT one");
       try {
         one->change(db);
@@ -158,6 +157,9 @@ task<void> SqliteStateStore::commit_waiting() {
     }
     transaction.commit();
   };
+  // Nothing above and here takes memory once others wait for this transaction to end.
+  writing_ = true;
+  batch->swap(waiting_);
   std::exception_ptr failure;
   try {
     co_await worker_.run(std::move(commit));
@@ -165,7 +167,7 @@ task<void> SqliteStateStore::commit_waiting() {
   } catch (...) {
     failure = std::current_exception();
   }
-  for (const auto& one : batch) {
+  for (const auto& one : *batch) {
     if (failure) one->failure = failure;
     one->done = true;
   }
