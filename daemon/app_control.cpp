@@ -257,6 +257,8 @@ task<std::string> Daemon::reload() {
   app_.metrics.configuration_loaded(!refusal, app_.clock.now());
   refused_ = refusal ? std::optional(app_.clock.now()) : std::nullopt;
   if (!draining_) notify_ready(status_line());
+  // Whoever asked for it, by signal or by request: metric, alert and /readyz send the reader to the log.
+  app_.log.write(refusal ? Level::error : Level::info, app_.clock.now(), refusal ? refusal->what() : said);
   if (refusal) throw Refusal(*refusal);
   co_return said;
 }

@@ -14,6 +14,8 @@ constexpr Duration turn_every = 1s;
 constexpr Duration state_asked_every = 1s;
 constexpr Duration lock_again_every = 10s;
 constexpr Duration to_end_after_drain = 30s;  // for what is cancelled then
+constexpr Duration to_publish_after_drain =
+    15min;  // more than a statement and its COMMIT may take; then something hangs
 
 }  // namespace
 
@@ -83,7 +85,7 @@ task<void> Daemon::serve() {
   } catch (...) {
     failure = std::current_exception();
   }
-  backfills_.cancel();  // their progress is kept: the same command takes them up again
+  backfills_.cancel();
   co_await backfills_.join();
   co_await app_.run_log.save();
   locks_.clear();
@@ -91,14 +93,18 @@ task<void> Daemon::serve() {
 }
 
 void Daemon::stop() {
+  const auto timeout = app_.configuration->server.drain_timeout;
   draining_ = true;
-  notify_stopping(app_.configuration->server.drain_timeout + to_end_after_drain);
+  gives_up_ = app_.clock.uptime() + timeout + to_publish_after_drain;
+  notify_stopping(timeout + to_end_after_drain);
   told_.notify_all();
 }
 
 task<void> Daemon::drain_when_told(TaskGroup& group) {
   while (!draining_) co_await told_.wait();
   co_await scheduler_.drain(app_.configuration->server.drain_timeout);
+  backfills_.cancel();  // their progress is kept: the same command takes them up again
+  co_await backfills_.join();
   group.cancel();
 }
 
@@ -194,10 +200,10 @@ task<void> Daemon::tend() {
     last_turn_ = app_.clock.uptime();
     app_.metrics.loop_lag(last_turn_ - asleep - turn_every);
     app_.log.tick(app_.clock.now());
-    if (draining_)
-      notify_longer(to_end_after_drain);  // slices that are being published end, however long their COMMIT takes
-    else
+    if (!draining_)
       notify_status(status_line());
+    else if (last_turn_ < gives_up_)
+      notify_longer(to_end_after_drain);  // slices that are being published end
     if (watchdog && last_turn_ - fed >= *watchdog / 3) {
       notify_watchdog();
       fed = last_turn_;
@@ -249,10 +255,9 @@ task<void> Daemon::reload_on_signal() {
   for (;;) {
     co_await reload_signal_.async_wait(asio::use_awaitable);
     try {
-      const auto said = co_await reload();
-      app_.log.write(Level::info, app_.clock.now(), said);
-    } catch (const Refusal& refusal) {
-      app_.log.write(Level::error, app_.clock.now(), refusal.what());
+      co_await reload();
+    } catch (const Refusal&) {
+      // The log has it.
     }
   }
 }

@@ -98,6 +98,7 @@ class Daemon final : public Control {
   Signal told_;
   asio::signal_set reload_signal_;  // from the first moment: the default action would end us
   bool draining_ = false;
+  Duration gives_up_{};  // uptime until which systemd is asked to wait, once it drains
 };
 
 }  // namespace sluice

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import copy
 import ctypes
+import datetime
 import json
 import os
 import pathlib
@@ -16,7 +17,7 @@ import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from checker import Footprint, faults_of
-from programs import fetch
+from programs import TODAY, fetch
 from proxies import LEDGER, TcpProxy
 from world import PIPELINES, FaultCase, ended, killed, strace
 
@@ -24,6 +25,24 @@ SINKS = ("postgres", "sqlite")
 LIBC = ctypes.CDLL(None, use_errno=True)
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
 NEVER = "300d"  # a schedule that does not fire while a test runs, at whatever hour
+
+
+def notify_socket(case, world):
+    """Where a daemon of the world tells systemd how it is."""
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    case.addCleanup(systemd.close)
+    systemd.bind(str(world.folder / "notify"))
+    systemd.settimeout(60)
+    return systemd
+
+
+def forget(systemd):
+    """What was said before."""
+    systemd.settimeout(0)
+    with contextlib.suppress(BlockingIOError):
+        while systemd.recv(4096):
+            pass
+    systemd.settimeout(60)
 
 
 class Killed(FaultCase, unittest.TestCase):
@@ -170,6 +189,32 @@ class Ended(FaultCase, unittest.TestCase):
         self.assertEqual(again.code, 0, again)
         self.assert_whole(world)
 
+    def test_f07_systemd_waits_for_a_backfill_that_is_being_published(self):
+        sink = self.sink("postgres")
+        proxy = TcpProxy(sink.server.port)
+        self.addCleanup(proxy.stop)
+        world = self.world(sink, "facebook", sink_settings=sink.settings(proxy.port))
+        world.settings["server"]["drain_timeout"] = "1s"
+        world.schedule(NEVER)
+        systemd = notify_socket(self, world)
+        daemon = world.daemon(environment={"NOTIFY_SOCKET": systemd.getsockname()})
+        self.addCleanup(daemon.stop)
+        proxy.arm("stall", b"COMMIT\0", after=LEDGER)
+        day = str(TODAY - datetime.timedelta(1))
+        asked = ended(world.start("backfill", "facebook", "--from", day, "--to", day))
+        self.assertEqual(asked.code, 0, asked)
+        proxy.wait(daemon)
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.until("drain", lambda: not world.is_ready())
+        time.sleep(4)  # drain_timeout is over, and the backfill cancelled but for its COMMIT
+        forget(systemd)
+        while b"EXTEND_TIMEOUT_USEC=" not in systemd.recv(4096):
+            pass
+        self.assertIsNone(daemon.process.poll(), "it did not wait for its COMMIT")
+        proxy.release()
+        self.assertEqual(ended(daemon).code, 0)
+        self.assertTrue(sink.loads())
+
     def test_f07_sigterm_while_an_api_hangs_aborts_after_drain_timeout(self):
         world = self.world(self.sink("sqlite"), "facebook")
         world.settings["server"]["drain_timeout"] = "1s"
@@ -270,11 +315,8 @@ class Stuck(FaultCase, unittest.TestCase):
     def test_the_watchdog_is_not_fed_while_the_loop_does_not_turn(self):
         world = self.world(self.sink("sqlite"))
         world.schedule(NEVER)
-        systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.addCleanup(systemd.close)
-        systemd.bind(str(world.folder / "notify"))
-        systemd.settimeout(60)
-        daemon = world.daemon(environment={"NOTIFY_SOCKET": str(world.folder / "notify"), "WATCHDOG_USEC": "3000000"})
+        systemd = notify_socket(self, world)
+        daemon = world.daemon(environment={"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "3000000"})
         self.addCleanup(daemon.stop)
 
         def fed():
@@ -288,11 +330,9 @@ class Stuck(FaultCase, unittest.TestCase):
         for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
             self.assertEqual(LIBC.ptrace(request, pid, nothing, nothing), 0, os.strerror(ctypes.get_errno()))
         os.waitpid(pid, WALL)
-        systemd.settimeout(0)
-        with contextlib.suppress(BlockingIOError):
-            while systemd.recv(4096):
-                pass  # said before
+        forget(systemd)
         time.sleep(8)
+        systemd.settimeout(0)
         with self.assertRaises(BlockingIOError, msg="fed though the loop stands still"):
             fed()
         self.assertEqual(LIBC.ptrace(PTRACE_DETACH, pid, nothing, nothing), 0, os.strerror(ctypes.get_errno()))

@@ -83,6 +83,8 @@ TEST_CASE("a reload takes new limits at once, and says what waits for the next s
   CHECK_THAT(exchange(setup.port, "POST", "/api/v1/reload", ""), Contains("configuration reloaded: 1 pipelines\""));
   CHECK(limits(setup)["concurrent_runs"] == 3);
   CHECK(limits(setup)["memory"] == 64 << 20);
+  setup.write(api.url(), "{every: nonsense}");
+  CHECK_THAT(exchange(setup.port, "POST", "/api/v1/reload", ""), Contains("422") && Contains("nonsense"));
   // The state is opened by a start: until then the old one is kept, and the locks beside it.
   setup.state = "{env: ANOTHER_STATE}";
   setup.write(api.url());
@@ -91,6 +93,7 @@ TEST_CASE("a reload takes new limits at once, and says what waits for the next s
   CHECK_THAT(trigger, Contains("begins"));
   daemon.signal(SIGTERM);
   CHECK(daemon.wait() == 0);
+  CHECK_THAT(daemon.err(), Contains("configuration reloaded: 1 pipelines") && Contains("nonsense"));
   auto check = setup.start({"check"});
   CHECK(check.wait() == 0);
   CHECK_THAT(check.err() + check.out(), Contains("ANOTHER_STATE"));
