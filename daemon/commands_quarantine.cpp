@@ -108,7 +108,7 @@ std::string text_of(const ReplayResult& result, const Arguments& arguments) {
   if (result.waiting > 0)
     text += fmt::format(
         "{0} answers that could not be read stay until their slices are loaded, which the next run does by itself once "
-        "the source's profile fits (`sluice run {1} --stream {2}`); a day before its lookback: `sluice backfill {1} "
+        "their reasons are mended (`sluice run {1} --stream {2}`); a day before its lookback: `sluice backfill {1} "
         "--stream {2} --from DAY --to DAY`\n",
         grouped(result.waiting), arguments.pipelines.at(0), arguments.stream);
   return text;

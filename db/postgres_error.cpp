@@ -32,6 +32,8 @@ constexpr std::array rules{
     Rule{"28", Remedy::give_up, "check the user, the password and the server's pg_hba.conf"},
     Rule{"3D000", Remedy::give_up, "create the database or correct its name in the URL"},
     Rule{"42501", Remedy::give_up, "grant the sink's user this privilege"},
+    Rule{"42P01", Remedy::give_up, "if somebody dropped or renamed it, the next run makes it again"},
+    Rule{"42703", Remedy::give_up, "if somebody dropped or renamed the column, the next run adds it again"},
 };
 
 const Rule* find(std::string_view sqlstate) {
