@@ -14,8 +14,8 @@ constexpr Duration turn_every = 1s;
 constexpr Duration state_asked_every = 1s;
 constexpr Duration lock_again_every = 10s;
 constexpr Duration to_end_after_drain = 30s;  // for what is cancelled then
-constexpr Duration to_publish_after_drain =
-    15min;  // more than a statement and its COMMIT may take; then something hangs
+// More than a statement and its COMMIT may take by default; what is not at its end then hangs.
+constexpr Duration to_publish_after_drain = 15min;
 
 }  // namespace
 

@@ -157,7 +157,7 @@ task<void> SqliteStateStore::commit_waiting() {
     }
     transaction.commit();
   };
-  // Nothing above and here takes memory once others wait for this transaction to end.
+  // From here on others wait for this transaction: what may fail for lack of memory stands above, or is caught.
   writing_ = true;
   batch->swap(waiting_);
   std::exception_ptr failure;

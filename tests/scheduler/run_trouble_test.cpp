@@ -11,7 +11,15 @@ using Fixture = test::RunFixture;
 
 namespace {
 const LaneId live("p", "days", "a", "live");
+
+task<void> run_and_note(Fixture& f, RunEnded& ended) {
+  RunRecord record;
+  record.id = "run";
+  record.pipeline = "p";
+  ended = co_await run_pipeline(f.pipeline, record, f.options, f.context);
 }
+
+}  // namespace
 
 TEST_CASE("a slice that fails for a passing cause is read again") {
   Fixture f;
@@ -261,14 +269,8 @@ TEST_CASE("a run without a published slice for too long is stopped; one that mak
 TEST_CASE("a cancelled run ends as cancelled, leaves nothing behind, and the next run completes it") {
   Fixture f;
   f.connector.answers["a/2026-03-02"].delay = 1h;
-  RunRecord record;
-  record.id = "run";
-  record.pipeline = "p";
   RunEnded ended;
-  const auto run = [](Fixture& x, RunRecord& r, RunEnded& told) -> task<void> {
-    told = co_await run_pipeline(x.pipeline, r, x.options, x.context);
-  };
-  f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"), run(f, record, ended));
+  f.world.run_until(*parse_instant("2026-03-03T12:10:00Z"), run_and_note(f, ended));
   REQUIRE(f.events.of<RunEnded>().size() == 1);
   CHECK(f.events.of<RunEnded>()[0].outcome == Outcome::cancelled);
   CHECK(ended.outcome == Outcome::cancelled);
@@ -322,17 +324,11 @@ task<void> cancel_and_wait(TaskGroup& group) {
 
 TEST_CASE("a run that is cancelled in the moment in which its partitions come ends as cancelled") {
   Fixture f;
-  RunRecord record;
-  record.id = "run";
-  record.pipeline = "p";
   RunEnded ended;
-  const auto run = [](Fixture& x, RunRecord& r, RunEnded& told) -> task<void> {
-    told = co_await run_pipeline(x.pipeline, r, x.options, x.context);
-  };
   const auto body = [&]() -> task<void> {
     TaskGroup group(f.world.executor());
     f.connector.listing = [&group] { return cancel_and_wait(group); };
-    group.spawn(run(f, record, ended));
+    group.spawn(run_and_note(f, ended));
     co_await group.join();
   };
   f.world.run(body());
